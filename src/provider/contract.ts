@@ -1,0 +1,197 @@
+/**
+ * The contract of a provider: our adapter for one kind of endpoint (one reachable manager of machines: a libvirtd, an LXD).
+ *
+ * Doctrine: every `ensure` observes, creates what is missing under the fixed name, syncs each aspect and returns facts; every
+ * `remove` of a missing thing succeeds. Both may be repeated, and run twice at the same time, and still leave one object (or none).
+ * A provider acts only on objects that carry our ownership mark (I7): anything else raises `not_ours` and is left alone.
+ * Providers never retry, never sleep for long, and hold no state that is not at the endpoint. They know no application, no order
+ * and no database. What an endpoint cannot do is missing from `capabilities`; calling it raises `capability_missing`.
+ *
+ * Errors: `endpoint_unreachable` and `timeout` when no answer came (the work may have been done), `endpoint_busy` when it asks to
+ * come back, `endpoint_refused` when it said no, `not_ours`, `capability_missing`, `guest_failed` for the channel.
+ */
+import type { Duplex } from "node:stream";
+import type { CallContext } from "#domain/context.ts";
+
+export type MachineKind = "vm" | "container";
+
+/** What an endpoint can do, as data: planners read it, the conformance suite lists what is missing. */
+export interface ProviderCapabilities {
+  /** Kinds of machine it realises. */
+  readonly machineKinds: readonly MachineKind[];
+  /** Formats of image it takes: `qcow2` = whole bootable disk, `lxd` = unified image tar.gz, `sim` = nothing but a name. */
+  readonly imageFormats: readonly ImageFormat[];
+  /** Names are unique at the endpoint, so a fixed name fences concurrent creators. */
+  readonly uniqueNames: boolean;
+  /** `watch` delivers life-cycle events within a second. */
+  readonly events: boolean;
+  /** `channelRun` executes in the guest. */
+  readonly channel: boolean;
+  /** `consoleOpen` gives a serial console. */
+  readonly console: boolean;
+  /** vCPU and memory can change while running. */
+  readonly liveResize: boolean;
+  readonly snapshots: boolean;
+  readonly volumes: boolean;
+}
+
+export type ImageFormat = "qcow2" | "lxd" | "sim";
+
+/** Whose object it is. Written into the object at creation: libvirt metadata element, LXD `user.stratiform.*` keys. Uuids. */
+export interface OwnerMark {
+  readonly installation: string;
+  readonly vapp: string;
+  /** The machine (or segment, exposure) the object realises. */
+  readonly object: string;
+}
+
+/** Address of one machine at its endpoint. `name` is fixed by us before the first call and never changes. */
+export interface MachineRef {
+  /** [a-z][a-z0-9-]{0,62}, unique per endpoint. */
+  readonly name: string;
+  readonly owner: OwnerMark;
+}
+
+export interface NicSpec {
+  /** Name inside the guest: eth0, eth1 ... in the order of this list. */
+  readonly name: string;
+  /** What the fabric calls the segment at this site (a bridge name); from `SegmentFacts.attachment`. */
+  readonly attachment: string;
+  /** Locally administered, `02:…`, lower case. */
+  readonly mac: string;
+  /** IPv4 address without prefix length. */
+  readonly address: string;
+  readonly prefixLength: number;
+  /** Default route through this NIC; absent on isolated segments. */
+  readonly gateway?: string;
+}
+
+export interface MachineSpec extends MachineRef {
+  readonly kind: MachineKind;
+  /** Image already present at the endpoint by `imageEnsure`. */
+  readonly image: ImageRef;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly nics: readonly NicSpec[];
+  readonly hostname: string;
+  /** Names the guest resolves without a call: its own vApp's machines. Goes into the seed. */
+  readonly hosts: readonly { readonly address: string; readonly names: readonly string[] }[];
+}
+
+export type MachinePower = "running" | "stopped" | "paused" | "crashed" | "unknown";
+
+/** What was observed at the endpoint, never what was wished for. */
+export interface MachineFacts {
+  readonly name: string;
+  /** Null: not ours (unmanaged). */
+  readonly owner: OwnerMark | null;
+  readonly kind: MachineKind;
+  readonly power: MachinePower;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly nics: readonly { readonly mac: string; readonly attachment: string }[];
+  /** The endpoint's own id of the object, for people who look with its own tools. */
+  readonly externalId: string;
+}
+
+export interface ImageRef {
+  /** Fixed name at the endpoint: `strat-` + first 16 hex digits of the digest. */
+  readonly name: string;
+  /** sha256 of the file, hex. */
+  readonly digest: string;
+}
+
+export interface ImageSource extends ImageRef {
+  readonly format: ImageFormat;
+  readonly sizeBytes: number;
+  /** A file readable by the control plane; streamed to the endpoint. Absent for format `sim`. */
+  readonly path?: string;
+}
+
+export interface ImageFacts extends ImageRef {
+  readonly sizeBytes: number;
+}
+
+export interface EndpointDescription {
+  /** Product and version, for people: "libvirt 9.0.0, QEMU 7.2". */
+  readonly product: string;
+  /** The manager's own name of the host. */
+  readonly host: string;
+  /** `x86_64`, `aarch64` ... */
+  readonly architecture: string;
+  /** How VMs run, found by probing: `kvm`, `tcg`, or `none` for containers and simulations. */
+  readonly accelerator: "kvm" | "tcg" | "none";
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+}
+
+export interface ChannelCommand {
+  /** Absolute path first; no shell is involved. */
+  readonly argv: readonly string[];
+  /** At most 1 MiB. Secrets go here, never into argv. */
+  readonly stdin?: string;
+  /** Hard limit in the guest; default 30 000. */
+  readonly timeoutMs?: number;
+}
+
+export interface ChannelResult {
+  readonly exitCode: number;
+  /** At most 1 MiB each; longer output is cut and `truncated` is set. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly truncated: boolean;
+}
+
+/** A life-cycle event as it came in. `power` is what the event says, not a second look. */
+export interface MachineEvent {
+  readonly type: "machine";
+  readonly name: string;
+  readonly power: MachinePower | "removed";
+  readonly reason: string;
+}
+
+export interface Provider {
+  /** `libvirt`, `lxd`, `sim`. */
+  readonly kind: string;
+  readonly capabilities: ProviderCapabilities;
+
+  describe(ctx: CallContext): Promise<EndpointDescription>;
+
+  /** Makes the image present at the endpoint. Concurrent calls leave one image. */
+  imageEnsure(ctx: CallContext, source: ImageSource): Promise<ImageFacts>;
+  /** Only images whose name starts with `strat-`. */
+  imageList(ctx: CallContext): Promise<ImageFacts[]>;
+  /** Succeeds when missing; `conflict` when machines still use it. */
+  imageRemove(ctx: CallContext, image: ImageRef): Promise<void>;
+
+  /** Makes the machine exist as specified (stopped if it is new); never changes its power state. */
+  machineEnsure(ctx: CallContext, spec: MachineSpec): Promise<MachineFacts>;
+  /** Succeeds when it already runs. A crashed or paused machine is brought to `running`. */
+  machineStart(ctx: CallContext, ref: MachineRef): Promise<MachineFacts>;
+  /** Asks the guest first and forces after `graceMs` (0 = at once). Succeeds when stopped or missing. */
+  machineStop(ctx: CallContext, ref: MachineRef, options: { readonly graceMs: number }): Promise<void>;
+  /** Stops by force and removes everything that belongs to it: disks, seed, volumes. Succeeds when missing. */
+  machineRemove(ctx: CallContext, ref: MachineRef): Promise<void>;
+  /** Null when missing. `not_ours` when the name is taken by an object without our mark. */
+  machineObserve(ctx: CallContext, ref: MachineRef): Promise<MachineFacts | null>;
+  /** Everything at the endpoint, also what is not ours (`owner: null`). */
+  machineList(ctx: CallContext): Promise<MachineFacts[]>;
+
+  /** Runs a command in the guest. `endpoint_busy` while the guest is not ready for it yet. A non-zero exit code is a result, not an error. */
+  channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult>;
+  /** Serial console as a byte stream; `capability_missing` where there is none. */
+  consoleOpen(ctx: CallContext, ref: MachineRef): Promise<Duplex>;
+
+  /** Delivers events until `ctx.signal` aborts (then resolves) or the connection is lost (then rejects). Resolves `onReady` once subscribed. */
+  watch(ctx: CallContext, onEvent: (event: MachineEvent) => void, onReady: () => void): Promise<void>;
+
+  /** Closes connections. Nothing at the endpoint changes. */
+  close(): Promise<void>;
+}
+
+/** How a provider is made from the endpoint row. `config` was parsed with the provider's own zod schema. */
+export interface ProviderFactory {
+  readonly kind: string;
+  /** Parses and validates the endpoint's configuration, then connects lazily: no I/O until the first call. */
+  open(config: unknown): Provider;
+}
