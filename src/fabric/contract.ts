@@ -8,7 +8,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { CallContext } from "#domain/context.ts";
-import type { OwnerMark } from "#provider/contract.ts";
+import type { OwnerMark } from "#domain/owner.ts";
 
 export interface FabricCapabilities {
   readonly isolation: boolean;

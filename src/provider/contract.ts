@@ -12,6 +12,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { CallContext } from "#domain/context.ts";
+import type { OwnerMark } from "#domain/owner.ts";
 
 export type MachineKind = "vm" | "container";
 
@@ -36,14 +37,6 @@ export interface ProviderCapabilities {
 }
 
 export type ImageFormat = "qcow2" | "lxd" | "sim";
-
-/** Whose object it is. Written into the object at creation: libvirt metadata element, LXD `user.stratiform.*` keys. Uuids. */
-export interface OwnerMark {
-  readonly installation: string;
-  readonly vapp: string;
-  /** The machine (or segment, exposure) the object realises. */
-  readonly object: string;
-}
 
 /** Address of one machine at its endpoint. `name` is fixed by us before the first call and never changes. */
 export interface MachineRef {
