@@ -67,7 +67,9 @@ export function parseId<K extends IdKind>(kind: K, text: string): Id<K> {
   const uuid = text.startsWith(prefix) ? text.slice(prefix.length) : text;
   if (!uuidPattern.test(uuid)) {
     throw new AppError("invalid_input", `"${text}" is not the id of a ${kind}`, {
-      detail: [{ constraint: `an id of a ${kind} looks like ${prefix}<uuid>`, source: "id format", nearest: `use the id as listed by the API` }],
+      detail: [
+        { constraint: `an id of a ${kind} looks like ${prefix}<uuid>`, source: "id format", nearest: `use the id as listed by the API` },
+      ],
     });
   }
   return uuid as Id<K>;
