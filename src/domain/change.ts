@@ -1,0 +1,26 @@
+/**
+ * What a step or a sampler learned, as data: written to the database in one transaction with its journal row or fact.
+ * Machines, segments and exposures are named as in the vApp.
+ */
+import type { Layer } from "#domain/fact.ts";
+import type { Json } from "#domain/json.ts";
+
+export type PowerState = "running" | "stopped" | "paused" | "crashed" | "unknown";
+
+export type Change =
+  | { readonly type: "segment.realised"; readonly segment: string; readonly attachment: string }
+  | { readonly type: "segment.removed"; readonly segment: string }
+  | { readonly type: "machine.observed"; readonly machine: string; readonly power: PowerState; readonly facts: readonly FactInput[] }
+  | { readonly type: "machine.healthy"; readonly machine: string }
+  | { readonly type: "machine.removed"; readonly machine: string }
+  | { readonly type: "exposure.realised"; readonly exposure: string; readonly address: string; readonly port: number }
+  | { readonly type: "exposure.removed"; readonly exposure: string };
+
+/** An observed attribute before it has a subject. */
+export interface FactInput {
+  readonly layer: Layer;
+  readonly name: string;
+  readonly value: Json;
+  /** Where it was seen: `libvirt:local`, `lxd:local`, `agent:local`, `guest`, `probe`. */
+  readonly source: string;
+}
