@@ -159,7 +159,7 @@ export interface Provider {
 
   /** Makes the machine exist as specified (stopped if it is new); never changes its power state. */
   machineEnsure(ctx: CallContext, spec: MachineSpec): Promise<MachineFacts>;
-  /** Succeeds when it already runs. A crashed or paused machine is brought to `running`. */
+  /** Succeeds when it already runs. A crashed or paused machine is brought to `running`. `not_found` when missing. */
   machineStart(ctx: CallContext, ref: MachineRef): Promise<MachineFacts>;
   /** Asks the guest first and forces after `graceMs` (0 = at once). Succeeds when stopped or missing. */
   machineStop(ctx: CallContext, ref: MachineRef, options: { readonly graceMs: number }): Promise<void>;
@@ -170,7 +170,7 @@ export interface Provider {
   /** Everything at the endpoint, also what is not ours (`owner: null`). */
   machineList(ctx: CallContext): Promise<MachineFacts[]>;
 
-  /** Runs a command in the guest. `endpoint_busy` while the guest is not ready for it yet. A non-zero exit code is a result, not an error. */
+  /** Runs a command in the guest. `endpoint_busy` while the guest is not ready for it yet (also: stopped), `not_found` when missing. A non-zero exit code is a result, not an error. */
   channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult>;
   /** Serial console as a byte stream; `capability_missing` where there is none. */
   consoleOpen(ctx: CallContext, ref: MachineRef): Promise<Duplex>;
