@@ -1,10 +1,6 @@
 /** Row types of migration 0002, as Kysely sees them. JSON columns are typed where their schema is ours. */
 import type { ColumnType, Generated } from "kysely";
-import type { Json } from "#domain/json.ts";
-
-type At = ColumnType<Date, Date | undefined, Date>;
-type MaybeAt = ColumnType<Date | null, Date | null | undefined, Date | null>;
-type JsonColumn = ColumnType<Json, string, string>;
+import type { DefaultTimestamp as At, JsonColumn, NullableJsonColumn, NullableTimestamp as MaybeAt } from "#store/schema-engine.ts";
 
 export interface InstallationTable {
   one: Generated<boolean>;
@@ -104,8 +100,12 @@ export interface EndpointTable {
   name: string;
   provider: string;
   config: JsonColumn;
-  state: ColumnType<"unchecked" | "ready" | "unreachable", "unchecked" | "ready" | "unreachable" | undefined, "unchecked" | "ready" | "unreachable">;
-  description: ColumnType<Json | null, string | null | undefined, string | null>;
+  state: ColumnType<
+    "unchecked" | "ready" | "unreachable",
+    "unchecked" | "ready" | "unreachable" | undefined,
+    "unchecked" | "ready" | "unreachable"
+  >;
+  description: NullableJsonColumn;
   checked_at: MaybeAt;
   generation: Generated<number>;
   created_at: At;
@@ -165,7 +165,11 @@ export interface OrderTable {
   action: string;
   summary: string;
   bounds: JsonColumn;
-  state: ColumnType<"running" | "succeeded" | "compensated" | "failed", "running" | undefined, "running" | "succeeded" | "compensated" | "failed">;
+  state: ColumnType<
+    "running" | "succeeded" | "compensated" | "failed",
+    "running" | undefined,
+    "running" | "succeeded" | "compensated" | "failed"
+  >;
   created_at: At;
   finished_at: MaybeAt;
 }
@@ -294,7 +298,7 @@ export interface IdempotencyKeyTable {
   key: string;
   request_hash: string;
   status: number | null;
-  response: ColumnType<Json | null, string | null | undefined, string | null>;
+  response: NullableJsonColumn;
   created_at: At;
 }
 export interface RequestLogTable {

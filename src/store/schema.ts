@@ -1,4 +1,5 @@
-/** All tables. Each noun adds its row types here. */
+/** All tables, as Kysely sees them. */
+import type { CoreSchema } from "#store/schema-core.ts";
 import type { EngineSchema } from "#store/schema-engine.ts";
 
-export interface Schema extends EngineSchema {}
+export interface Schema extends EngineSchema, CoreSchema {}

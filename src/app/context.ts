@@ -1,0 +1,42 @@
+/** What every use case is given: who asks, the platform it runs on, and the means of the request. No globals. */
+import type { CallContext } from "#domain/context.ts";
+import type { ProcessDefinition } from "#process/contract.ts";
+import type { Database } from "#store/database.ts";
+import type { EndpointRegistry } from "#app/endpoint-registry.ts";
+import type { Decision, PolicyGate } from "#app/policy.ts";
+import type { SecretBox } from "#app/secret-box.ts";
+
+export interface Grant {
+  readonly role: "admin" | "member" | "automation";
+  /** Null: every project of the organization. */
+  readonly projectId: string | null;
+}
+
+export interface Actor {
+  readonly principalId: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly grants: readonly Grant[];
+}
+
+/** One per control-plane process. */
+export interface Platform {
+  readonly database: Database;
+  readonly installationId: string;
+  readonly operatorId: string;
+  readonly policy: PolicyGate;
+  readonly secrets: SecretBox;
+  readonly endpoints: EndpointRegistry;
+  readonly processes: ReadonlyMap<string, ProcessDefinition<never>>;
+}
+
+export interface AppContext extends CallContext {
+  readonly platform: Platform;
+  readonly actor: Actor;
+  readonly requestId: string;
+}
+
+/** A context policy has permitted; only this can write. */
+export interface DecidedContext extends AppContext {
+  readonly decision: Decision;
+}
