@@ -41,7 +41,8 @@ function forbidden(layer: Layer, alsoTesting: boolean) {
   if (denied.length > 0) {
     patterns.push({ regex: `^(#|(\\.\\./)+)(${denied.join("|")})(/|$)`, message: `${layer.path}: ${layer.why} (tools/layers.ts)` });
   }
-  for (const p of restrictedPackages) if (!p.only.includes(name) && layer.path !== "main.ts") patterns.push({ regex: p.pattern, message: p.why });
+  for (const p of restrictedPackages)
+    if (!p.only.includes(name) && layer.path !== "main.ts") patterns.push({ regex: p.pattern, message: p.why });
   if (pureLayers.includes(name) && !alsoTesting) patterns.push({ regex: "^node:", message: "domain has no I/O, clock or randomness" });
   return patterns;
 }

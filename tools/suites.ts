@@ -1,0 +1,81 @@
+/** Runs suites of vitest.config.ts and counts their tests. Shared by `npm test` and `npm run check`. */
+import { spawn } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const root = new URL("..", import.meta.url).pathname;
+
+export interface SuiteInfo {
+  readonly name: string;
+  /** Where its files are; a suite without files is reported, not failed. */
+  readonly files: string;
+  /** Needs root and the Debian packages. */
+  readonly needsSite: boolean;
+}
+
+export const suites: readonly SuiteInfo[] = [
+  { name: "tidy", files: "test/*.test.ts", needsSite: false },
+  { name: "unit", files: "{src,tools,images,test/support}/**/*.test.ts", needsSite: false },
+  { name: "api", files: "test/api/**/*.test.ts", needsSite: false },
+  { name: "sagas", files: "test/{sagas,sim}/**/*.test.ts", needsSite: false },
+  { name: "endpoints", files: "test/endpoints/**/*.test.ts", needsSite: true },
+  { name: "e2e", files: "test/e2e/**/*.test.ts", needsSite: true },
+  { name: "chaos", files: "test/chaos/**/*.test.ts", needsSite: false },
+];
+
+export interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+  readonly seconds: number;
+}
+
+/** Runs a program with our stdio; resolves with its exit code (128 when a signal ended it). */
+export function runProgram(file: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd: root, stdio: "inherit", env });
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 128));
+  });
+}
+
+export function hasFiles(name: string): boolean {
+  const suite = suites.find((s) => s.name === name);
+  if (suite === undefined) throw new Error(`no suite ${name}`);
+  return globSync(suite.files, { cwd: root }).some((file) => !file.includes("node_modules"));
+}
+
+interface JsonReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numFailedTestSuites: number;
+}
+
+/** One vitest run over some suites. A run that crashed, or a file that could not be loaded, counts as a failure. */
+export async function runSuites(names: readonly string[], extra: readonly string[] = []): Promise<Tally> {
+  const folder = mkdtempSync(join(tmpdir(), "stratiform-suites-"));
+  const report = join(folder, "report.json");
+  const started = Date.now();
+  const projects = names.flatMap((name) => ["--project", name]);
+  try {
+    const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+    const code = await runProgram(process.execPath, ["node_modules/vitest/vitest.mjs", "run", ...projects, ...reporters, ...extra]);
+    const seconds = (Date.now() - started) / 1000;
+    let counts: JsonReport;
+    try {
+      counts = JSON.parse(readFileSync(report, "utf8")) as JsonReport;
+    } catch {
+      return { passed: 0, failed: 1, seconds };
+    }
+    const failed = Math.max(counts.numFailedTests, counts.numFailedTestSuites > 0 || code !== 0 ? 1 : 0);
+    return { passed: counts.numPassedTests, failed, seconds };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Last line of every tool that counts; `.ci/run` adds these lines up. */
+export function tallyLine(tallies: readonly { passed: number; failed: number }[]): string {
+  const sum = (pick: "passed" | "failed") => tallies.reduce((n, t) => n + t[pick], 0);
+  return `${sum("passed")} passed, ${sum("failed")} failed`;
+}
