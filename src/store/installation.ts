@@ -1,0 +1,73 @@
+/** Installation, organizations, projects, principals, tokens, grants, policies, quotas: who is there and what they may do. */
+import type { Database, Tx } from "#store/database.ts";
+
+export async function installationId(db: Database): Promise<string | null> {
+  const row = await db.selectFrom("installation").select("id").executeTakeFirst();
+  return row?.id ?? null;
+}
+
+export function policyList(db: Database) {
+  return db.selectFrom("policy").select(["name", "document"]).orderBy("name").execute();
+}
+
+export async function organizationByName(db: Database, name: string) {
+  return db.selectFrom("organization").selectAll().where("name", "=", name).executeTakeFirst();
+}
+
+export function organizationIds(db: Database) {
+  return db.selectFrom("organization").select("id").execute();
+}
+
+export function projectByName(db: Database, organizationId: string, name: string) {
+  return db.selectFrom("project").selectAll().where("organization_id", "=", organizationId).where("name", "=", name).executeTakeFirst();
+}
+
+export function projectById(db: Database, id: string) {
+  return db.selectFrom("project").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** The principal behind a token's hash with all its grants; undefined when unknown, expired or revoked. */
+export async function principalByToken(db: Database, hash: Buffer) {
+  const principal = await db
+    .selectFrom("token")
+    .innerJoin("principal", "principal.id", "token.principal_id")
+    .select(["principal.id", "principal.organization_id", "principal.name"])
+    .where("token.hash", "=", hash)
+    .where("token.revoked_at", "is", null)
+    .where((eb) => eb.or([eb("token.expires_at", "is", null), eb("token.expires_at", ">", eb.fn<Date>("now", []))]))
+    .executeTakeFirst();
+  return principal && { ...principal, grants: await grantsOf(db, principal.id) };
+}
+
+export async function principalByName(db: Database, organizationId: string, name: string) {
+  const principal = await db
+    .selectFrom("principal")
+    .select(["id", "organization_id", "name"])
+    .where("organization_id", "=", organizationId)
+    .where("name", "=", name)
+    .executeTakeFirst();
+  return principal && { ...principal, grants: await grantsOf(db, principal.id) };
+}
+
+function grantsOf(db: Database, principalId: string) {
+  return db.selectFrom("role_grant").select(["role", "project_id"]).where("principal_id", "=", principalId).execute();
+}
+
+export function quotaList(db: Database, projectId: string) {
+  return db.selectFrom("quota_balance").selectAll().where("project_id", "=", projectId).orderBy("dimension").execute();
+}
+
+/** Adds `delta` to a balance. The CHECK of the table refuses what would go below zero or above the quota. */
+export async function quotaAdd(tx: Tx, projectId: string, dimension: string, delta: number): Promise<void> {
+  await tx
+    .updateTable("quota_balance")
+    .set((eb) => ({ used: eb("used", "+", delta) }))
+    .where("project_id", "=", projectId)
+    .where("dimension", "=", dimension)
+    .execute();
+}
+
+/** Balances of a project under lock, in the one order everybody locks them: no deadlock. */
+export function quotaLock(tx: Tx, projectId: string) {
+  return tx.selectFrom("quota_balance").selectAll().where("project_id", "=", projectId).orderBy("dimension").forUpdate().execute();
+}
