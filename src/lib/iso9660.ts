@@ -8,6 +8,8 @@ import { AppError } from "#domain/error.ts";
 const sectorBytes = 2048;
 /** ECMA-119: the first 16 sectors belong to the system that boots from the disc. */
 const firstDescriptorSector = 16;
+/** Some readers (libarchive) look at the first 48 KiB before they believe that it is a disc. */
+const sectorsMin = 32;
 /** One date for everything: 2000-01-01 00:00:00 UTC, in the 7-byte form of directory records. */
 const recordDate = Buffer.from([100, 1, 1, 0, 0, 0, 0]);
 const descriptorDate = Buffer.concat([Buffer.from("2000010100000000", "latin1"), Buffer.from([0])]);
@@ -51,9 +53,10 @@ export function makeIso(volumeLabel: string, files: readonly IsoFile[]): Buffer 
     folder.files.push({ name, plainName: `F${String(folder.files.length).padStart(3, "0")}.;1`, sector: next, content });
     next += sectorsOf(content.length);
   }
-  const image = Buffer.alloc(next * sectorBytes);
+  const sectors = Math.max(next, sectorsMin);
+  const image = Buffer.alloc(sectors * sectorBytes);
   const [root, ...inner] = folders as [Folder, ...Folder[]];
-  volumeDescriptor(volumeLabel, next, littlePathTable, root, folders).copy(image, firstDescriptorSector * sectorBytes);
+  volumeDescriptor(volumeLabel, sectors, littlePathTable, root, folders).copy(image, firstDescriptorSector * sectorBytes);
   terminator().copy(image, (firstDescriptorSector + 1) * sectorBytes);
   pathTable(folders, "little").copy(image, littlePathTable * sectorBytes);
   pathTable(folders, "big").copy(image, (littlePathTable + 1) * sectorBytes);
