@@ -106,7 +106,7 @@ export const honestTestRule: Rule = (files) =>
     .flatMap((file) => {
       const lines = file.text.split("\n");
       return lines.flatMap((line, i) => {
-        const found = /\b(?:test|it|describe|suite)\b[\w.]*\.(only|skip|todo|fails)\b|\bretry:\s*[1-9]/.exec(line);
+        const found = /\b(?:test|it|describe|suite)\b[\w.]*\.(only|skip|todo|fails|runIf|skipIf)\b|\bretry:\s*[1-9]/.exec(line);
         return found === null ? [] : [`${file.path}:${i + 1}: ${found[0]}: every test runs, once`];
       });
     });
