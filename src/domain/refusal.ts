@@ -10,7 +10,7 @@ export function nearestName(name: string, known: readonly string[], noun: string
   const ranked = known.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
   ranked.sort((a, b) => a.distance - b.distance || (a.candidate < b.candidate ? -1 : 1));
   const best = ranked[0]!;
-  if (best.distance <= Math.max(1, Math.floor(name.length / 3))) return `use "${best.candidate}"`;
+  if (best.distance <= Math.max(1, Math.floor(name.length / 2))) return `use "${best.candidate}"`;
   const listed = [...known].sort().slice(0, maxListedNames).join(", ");
   return `use one of the known: ${listed}${known.length > maxListedNames ? ", ..." : ""}`;
 }
@@ -40,6 +40,8 @@ export function refusalsOfIssues(issues: readonly z.core.$ZodIssue[], source: st
 
 function constraintOf(issue: z.core.$ZodIssue, path: string): string {
   if (issue.code === "unrecognized_keys") return `${path || "the document"} has no field ${quoted(issue.keys)}`;
+  if (issue.code === "invalid_key")
+    return `${path || "the document"}: the name is not ${issue.issues.map((inner) => inner.message).join(", ")}`;
   return `${path || "the document"}: ${issue.message}`;
 }
 
@@ -57,6 +59,8 @@ function nearestOf(issue: z.core.$ZodIssue): string {
       return issue.input === undefined ? `give it as ${issue.expected}` : `write it as ${issue.expected}`;
     case "invalid_format":
       return issue.pattern === undefined ? `write it in the format ${issue.format}` : `write it so that it matches ${issue.pattern}`;
+    case "invalid_key":
+      return `choose ${issue.issues.map((inner) => inner.message).join(", ")}`;
     default:
       return `change it so that this holds: ${issue.message}`;
   }

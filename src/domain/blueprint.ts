@@ -1,0 +1,346 @@
+/**
+ * The blueprint of a vApp inside its offering, as written in YAML: schema, and the checks a schema cannot say (references, cycles, the
+ * seven layers). Rendering with parameters is in `blueprint-render.ts`.
+ *
+ * Invariants: every one of the seven layers is declared or explicitly `none` (R118); names in it can be used in expressions, as parts
+ * of host names and of machine names at endpoints; nothing in a blueprint is a secret, secrets are generated per vApp.
+ */
+import { z } from "zod";
+import { AppError } from "#domain/error.ts";
+import type { Refusal } from "#domain/error.ts";
+import { hasExpression } from "#domain/expression.ts";
+import { checkParameter, parameterLimits, parameterNameSchema, parameterSchema } from "#domain/parameter.ts";
+import { nearestName, refusalsOfIssues } from "#domain/refusal.ts";
+
+export const blueprintLimits = {
+  tiers: 16,
+  machinesPerTier: 200,
+  machines: 200,
+  segments: 8,
+  secrets: 32,
+  configEntries: 64,
+  volumes: 8,
+  ports: 16,
+} as const;
+
+export const machineKinds = ["vm", "container"] as const;
+export type MachineKind = (typeof machineKinds)[number];
+
+/** No hyphen: in an expression it would be a subtraction. */
+const nameSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9]{0,15}$/, "a name of lower-case letters and digits that starts with a letter, at most 16 characters");
+const expressionSchema = z.string().max(2048).refine(hasExpression, { error: "an expression ${...}", abort: true });
+const none = z.literal("none");
+const port = z.int().min(1).max(65_535);
+
+function orExpression<T extends z.ZodType>(schema: T, expected: string) {
+  return z.union([schema, expressionSchema], { error: `expected ${expected} or an expression` });
+}
+
+export const countSchema = z.int().min(0).max(blueprintLimits.machinesPerTier);
+export const imageNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "the name of an image: lower-case letters, digits and hyphens");
+export const sizeNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "the name of a size: lower-case letters, digits and hyphens");
+export const diskSizeSchema = z.string().regex(/^[1-9]\d{0,6} ?(MiB|GiB|TiB)$/, 'an amount such as "2 GiB"');
+export const leaseSchema = z.union([none, z.string().regex(/^[1-9]\d{0,3}[hd]$/)], {
+  error: 'expected a time such as "30d" or "12h", or none',
+});
+
+/** What the machines are for; `kind: auto` is decided from it. */
+export const goalSchema = z.strictObject({
+  isolation: z.enum(["strong", "normal"]).optional(),
+  density: z.enum(["high", "normal"]).optional(),
+  availability: z.enum(["high", "normal"]).optional(),
+});
+export type Goal = z.infer<typeof goalSchema>;
+
+const healthSchema = z.union(
+  [
+    z.strictObject({ tcp: port }),
+    z.strictObject({
+      http: z
+        .string()
+        .regex(/^:[1-9]\d{0,4}\/[!-~]{0,200}$/)
+        .refine((target) => Number.parseInt(target.slice(1), 10) <= 65_535),
+    }),
+  ],
+  { error: 'expected { tcp: 5432 } or { http: ":80/health" }' },
+);
+
+const tierSchema = z.strictObject({
+  image: orExpression(imageNameSchema, "the name of an image"),
+  size: orExpression(sizeNameSchema, "the name of a size"),
+  count: orExpression(countSchema, `a whole number from 0 to ${blueprintLimits.machinesPerTier}`).default(1),
+  kind: z.enum([...machineKinds, "auto"]),
+  goal: goalSchema.default({}),
+  segments: z.array(nameSchema).max(blueprintLimits.segments).default([]),
+  volumes: z.record(nameSchema, orExpression(diskSizeSchema, 'an amount such as "2 GiB"')).default({}),
+  spread: z.literal("host").optional(),
+  health: healthSchema.optional(),
+  config: z
+    .record(z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/), z.union([z.string().max(16_384), z.number(), z.boolean()]))
+    .default({}),
+  after: z.array(nameSchema).max(blueprintLimits.tiers).default([]),
+  scale: z.strictObject({ min: countSchema, max: countSchema }).optional(),
+  balance: z.strictObject({ tier: nameSchema, port, health: z.string().startsWith("/").max(200).optional() }).optional(),
+  expose: z.array(port).max(blueprintLimits.ports).default([]),
+});
+export type Tier = z.infer<typeof tierSchema>;
+
+const exposurePointSchema = z.string().regex(/^[a-z][a-z0-9]{0,15}:\d{1,5}$/, 'a tier and a port, such as "proxy:80"');
+const audience = z.enum(["owner", "project", "none"]);
+
+const vappSchema = z.strictObject({
+  segments: z.union([none, z.record(nameSchema, z.strictObject({ isolated: z.boolean().default(false) }))], {
+    error: "expected segments by name, or none",
+  }),
+  secrets: z.record(parameterNameSchema, z.strictObject({ generate: z.int().min(16).max(256) })).default({}),
+  tiers: z.record(nameSchema, tierSchema),
+  storage: none.optional(),
+  access: z.union([none, z.strictObject({ ssh: audience.default("none"), console: audience.default("none") })], {
+    error: "expected { ssh, console }, or none",
+  }),
+  security: z.union([none, z.strictObject({ exposure: z.array(exposurePointSchema).default([]) })], {
+    error: 'expected { exposure: ["tier:port"] }, or none',
+  }),
+  management: z.union(
+    [
+      none,
+      z.strictObject({
+        lease: leaseSchema.default("none"),
+        patch: sizeNameSchema.default("none"),
+        snapshots: sizeNameSchema.default("none"),
+      }),
+    ],
+    {
+      error: "expected { lease, patch, snapshots }, or none",
+    },
+  ),
+  objectives: z
+    .strictObject({
+      availability: z.number().min(0).max(100).optional(),
+      probe: z
+        .union([z.strictObject({ http: z.string().regex(/^[a-z][a-z0-9]{0,15}:\d{1,5}\//) }), z.strictObject({ tcp: exposurePointSchema })])
+        .optional(),
+    })
+    .optional(),
+});
+
+export const offeringSchema = z.strictObject({
+  offering: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, "a name of lower-case letters, digits and hyphens, at most 40 characters"),
+  version: z.string().regex(/^\d{1,5}\.\d{1,5}\.\d{1,5}(-[0-9A-Za-z.-]{1,40})?$/, "a semantic version such as 1.0.0"),
+  summary: z.string().min(1).max(200),
+  parameters: z.record(parameterNameSchema, parameterSchema).default({}),
+  vapp: vappSchema,
+});
+export type Offering = z.infer<typeof offeringSchema>;
+
+/** Parses an offering out of its YAML, already read into an object. Throws `invalid_input` with a refusal for each broken rule. */
+export function parseOffering(document: unknown): Offering {
+  const source = sourceOf(document);
+  refuse(source, undeclaredLayers(document, source));
+  const parsed = offeringSchema.safeParse(document);
+  if (!parsed.success) throw refused(source, refusalsOfIssues(parsed.error.issues, source));
+  refuse(source, checkOffering(parsed.data, source));
+  return parsed.data;
+}
+
+/** `offering shop 1.0.0`: how refusals and errors call it. */
+export function offeringSource(offering: { readonly offering: string; readonly version: string }): string {
+  return `offering ${offering.offering} ${offering.version}`;
+}
+
+/** Tiers in waves: those of one wave may start at the same time, after all waves before. Throws on a cycle, naming it. */
+export function startWaves(tiers: Readonly<Record<string, Pick<Tier, "after">>>, source: string): string[][] {
+  const waves: string[][] = [];
+  const done = new Set<string>();
+  let rest = Object.keys(tiers);
+  while (rest.length > 0) {
+    const wave = rest.filter((name) => tiers[name]!.after.every((other) => done.has(other)));
+    if (wave.length === 0) {
+      const cycle = cycleIn(tiers, rest);
+      const nearest = `remove "${cycle[1] ?? cycle[0]}" from the after of "${cycle[0]}"`;
+      throw refused(source, [
+        { constraint: `tiers start after each other in a circle: ${cycle.join(" after ")}`, source: `${source}, vapp.tiers`, nearest },
+      ]);
+    }
+    for (const name of wave) done.add(name);
+    waves.push(wave);
+    rest = rest.filter((name) => !done.has(name));
+  }
+  return waves;
+}
+
+/** Follows `after` inside the unstartable rest until a tier comes again. */
+function cycleIn(tiers: Readonly<Record<string, Pick<Tier, "after">>>, rest: readonly string[]): string[] {
+  const path: string[] = [];
+  let name = rest[0]!;
+  while (!path.includes(name)) {
+    path.push(name);
+    name = tiers[name]!.after.find((other) => rest.includes(other))!;
+  }
+  return [...path.slice(path.indexOf(name)), name];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The layers a document says nothing about. Looks at the raw document, so that a gap is called a gap and not a missing field. */
+function undeclaredLayers(document: unknown, source: string): Refusal[] {
+  const vapp = fields(fields(document)["vapp"]);
+  const tiers = Object.entries(fields(vapp["tiers"])).map(([name, tier]) => ({ name, tier: fields(tier) }));
+  const sized = tiers.filter(({ tier }) => tier["size"] === undefined || tier["kind"] === undefined).map(({ name }) => name);
+  const checks: { layer: string; declared: boolean; field: string; nearest: string }[] = [
+    {
+      layer: "access",
+      declared: vapp["access"] !== undefined,
+      field: "access",
+      nearest: "add `access: none` or `access: { ssh: owner, console: owner }`",
+    },
+    { layer: "application", declared: tiers.length > 0, field: "tiers", nearest: "declare at least one tier under `tiers`" },
+    {
+      layer: "processing",
+      declared: sized.length === 0,
+      field: `tiers.${sized[0] ?? ""}`,
+      nearest: `give ${sized.join(", ")} a \`size\` and a \`kind\` (vm, container or auto)`,
+    },
+    {
+      layer: "storage",
+      declared: vapp["storage"] !== undefined || tiers.some(({ tier }) => tier["volumes"] !== undefined),
+      field: "storage",
+      nearest: "add `storage: none` or `volumes` to a tier",
+    },
+    {
+      layer: "network",
+      declared: vapp["segments"] !== undefined,
+      field: "segments",
+      nearest: "add `segments: none` or `segments: { lan: {} }`",
+    },
+    {
+      layer: "management",
+      declared: vapp["management"] !== undefined,
+      field: "management",
+      nearest: "add `management: none` or `management: { lease: 30d }`",
+    },
+    {
+      layer: "security",
+      declared: vapp["security"] !== undefined,
+      field: "security",
+      nearest: "add `security: none` or `security: { exposure: [...] }`",
+    },
+  ];
+  return checks
+    .filter(({ declared }) => !declared)
+    .map(({ layer, field, nearest }) => ({
+      constraint: `the ${layer} layer is not declared; each of the seven layers is declared or explicitly none`,
+      source: `${source}, vapp.${field}`,
+      nearest,
+    }));
+}
+
+/** References, which no schema can check. */
+function checkOffering(offering: Offering, source: string): Refusal[] {
+  const { vapp, parameters } = offering;
+  const refusals = Object.entries(parameters).flatMap(([name, definition]) => checkParameter(name, definition, source));
+  const limit = (count: number, max: number, what: string) => {
+    if (count > max)
+      refusals.push({ constraint: `an offering has at most ${max} ${what}, this has ${count}`, source, nearest: `remove ${count - max}` });
+  };
+  limit(Object.keys(parameters).length, parameterLimits.parameters, "parameters");
+  limit(Object.keys(vapp.tiers).length, blueprintLimits.tiers, "tiers");
+  limit(Object.keys(vapp.secrets).length, blueprintLimits.secrets, "secrets");
+  const segments = vapp.segments === "none" ? [] : Object.keys(vapp.segments);
+  limit(segments.length, blueprintLimits.segments, "segments");
+  for (const [name, tier] of Object.entries(vapp.tiers)) refusals.push(...checkTier(name, tier, offering, segments, source));
+  refusals.push(...checkExposure(offering, source));
+  if (refusals.length === 0) startWaves(vapp.tiers, source);
+  return refusals;
+}
+
+function checkTier(name: string, tier: Tier, offering: Offering, segments: readonly string[], source: string): Refusal[] {
+  const refusals: Refusal[] = [];
+  const at = `${source}, vapp.tiers.${name}`;
+  const tiers = Object.keys(offering.vapp.tiers);
+  const known = (used: string, names: readonly string[], noun: string, field: string) => {
+    if (!names.includes(used))
+      refusals.push({ constraint: `there is no ${noun} "${used}"`, source: `${at}.${field}`, nearest: nearestName(used, names, noun) });
+  };
+  const broken = (field: string, constraint: string, nearest: string) => refusals.push({ constraint, source: `${at}.${field}`, nearest });
+  for (const segment of tier.segments) known(segment, segments, "segment", "segments");
+  for (const other of tier.after) known(other, tiers, "tier", "after");
+  if (tier.balance !== undefined) known(tier.balance.tier, tiers, "tier", "balance.tier");
+  if (new Set(tier.segments).size < tier.segments.length)
+    broken("segments", "a machine joins each segment once", "remove the repeated segment");
+  if (new Set(tier.expose).size < tier.expose.length) broken("expose", "each port is exposed once", "remove the repeated port");
+  if (tier.expose.length > 0 && tier.segments.length === 0)
+    broken("expose", "an exposed tier needs a segment", "add a segment to the tier");
+  if (tier.scale !== undefined && tier.scale.min > tier.scale.max)
+    broken("scale", `scale.min ${tier.scale.min} is above scale.max ${tier.scale.max}`, `use min ${tier.scale.max}`);
+  if (offering.vapp.storage === "none" && Object.keys(tier.volumes).length > 0)
+    broken("volumes", "the storage layer is declared none, but this tier has volumes", "remove `storage: none`");
+  const entries = Object.keys(tier.config).length;
+  if (entries > blueprintLimits.configEntries)
+    broken(
+      "config",
+      `at most ${blueprintLimits.configEntries} entries, this has ${entries}`,
+      `remove ${entries - blueprintLimits.configEntries}`,
+    );
+  const volumes = Object.keys(tier.volumes).length;
+  if (volumes > blueprintLimits.volumes)
+    broken("volumes", `at most ${blueprintLimits.volumes} volumes, this has ${volumes}`, `remove ${volumes - blueprintLimits.volumes}`);
+  return refusals;
+}
+
+/** The security layer lists exactly what tiers expose, so that a reader of that one line sees every way in. */
+function checkExposure(offering: Offering, source: string): Refusal[] {
+  const { vapp } = offering;
+  const exposed = Object.entries(vapp.tiers).flatMap(([name, tier]) => tier.expose.map((number) => `${name}:${number}`));
+  const permitted = vapp.security === "none" ? [] : vapp.security.exposure;
+  const refusals: Refusal[] = [];
+  for (const point of exposed) {
+    if (permitted.includes(point)) continue;
+    refusals.push({
+      constraint: `${point} is exposed but the security layer does not permit it`,
+      source: `${source}, vapp.security`,
+      nearest: `add "${point}" to security.exposure`,
+    });
+  }
+  for (const point of permitted) {
+    if (exposed.includes(point)) continue;
+    refusals.push({
+      constraint: `the security layer permits ${point}, which no tier exposes`,
+      source: `${source}, vapp.security.exposure`,
+      nearest: nearestName(point, exposed, "exposure"),
+    });
+  }
+  const probe = vapp.objectives?.probe;
+  const probed = probe === undefined ? undefined : "http" in probe ? probe.http.slice(0, probe.http.indexOf("/")) : probe.tcp;
+  if (probed !== undefined && !exposed.includes(probed)) {
+    refusals.push({
+      constraint: `the probe measures ${probed} from outside, but it is not exposed`,
+      source: `${source}, vapp.objectives.probe`,
+      nearest: nearestName(probed, exposed, "exposure"),
+    });
+  }
+  return refusals;
+}
+
+function sourceOf(document: unknown): string {
+  const { offering, version } = fields(document);
+  return typeof offering === "string" && typeof version === "string"
+    ? offeringSource({ offering: offering.slice(0, 40), version: version.slice(0, 40) })
+    : "offering";
+}
+
+function fields(value: unknown): Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+}
+
+function refuse(source: string, refusals: readonly Refusal[]): void {
+  if (refusals.length > 0) throw refused(source, refusals);
+}
+
+function refused(source: string, refusals: readonly Refusal[]): AppError {
+  return new AppError("invalid_input", `${source} is refused: ${refusals.map((refusal) => refusal.constraint).join("; ")}`, {
+    detail: refusals,
+  });
+}
