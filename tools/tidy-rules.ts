@@ -115,7 +115,7 @@ export const honestTestRule: Rule = (files) =>
 export function postgresRule(allowed: readonly string[]): Rule {
   return (files) =>
     files
-      .filter((f) => isSource(f) && !allowed.some((prefix) => f.path.startsWith(prefix)))
+      .filter((f) => isSource(f) && !f.path.endsWith(".test.ts") && !allowed.some((prefix) => f.path.startsWith(prefix)))
       .flatMap((f) => matchingLines(f.text, /postgres/i).map((line) => `${f.path}:${line}: "postgres" belongs in ${allowed.join(", ")}`));
 }
 
