@@ -21,7 +21,7 @@ export default defineConfig({
       suite("tidy", ["test/*.test.ts"]),
       suite("unit", ["src/**/*.test.ts", "tools/**/*.test.ts", "test/support/**/*.test.ts", "images/**/*.test.ts"]),
       suite("api", ["test/api/**/*.test.ts"]),
-      suite("sagas", ["test/sagas/**/*.test.ts", "test/sim/**/*.test.ts"]),
+      suite("sagas", ["test/sagas/**/*.test.ts", "test/sim/**/*.test.ts", "test/sabotage/**/*.test.ts"]),
       suite("endpoints", ["test/endpoints/**/*.test.ts"], slow),
       suite("chaos", ["test/chaos/**/*.test.ts"], slow),
       suite("e2e", ["test/e2e/**/*.test.ts"], slow),

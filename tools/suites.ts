@@ -18,7 +18,7 @@ export const suites: readonly SuiteInfo[] = [
   { name: "tidy", files: "test/*.test.ts", needsSite: false },
   { name: "unit", files: "{src,tools,images,test/support}/**/*.test.ts", needsSite: false },
   { name: "api", files: "test/api/**/*.test.ts", needsSite: false },
-  { name: "sagas", files: "test/{sagas,sim}/**/*.test.ts", needsSite: false },
+  { name: "sagas", files: "test/{sagas,sim,sabotage}/**/*.test.ts", needsSite: false },
   { name: "endpoints", files: "test/endpoints/**/*.test.ts", needsSite: true },
   { name: "e2e", files: "test/e2e/**/*.test.ts", needsSite: true },
   { name: "chaos", files: "test/chaos/**/*.test.ts", needsSite: false },

@@ -127,10 +127,12 @@ const power: readonly ConformanceCheck[] = [
   check("machineStart brings a killed machine back", async (bench) => {
     const spec = await bench.made();
     await bench.provider.machineStart(bench.ctx, spec);
+    assert.equal((await bench.provider.machineObserve(bench.ctx, spec))?.power, "running");
     await bench.subject.kill(spec.name);
     const seen = await bench.provider.machineObserve(bench.ctx, spec);
     assert.ok(seen?.power === "stopped" || seen?.power === "crashed", `power is ${seen?.power}`);
     assert.equal((await bench.provider.machineStart(bench.ctx, spec)).power, "running");
+    assert.equal((await bench.provider.machineObserve(bench.ctx, spec))?.power, "running");
   }),
 ];
 

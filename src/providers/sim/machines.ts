@@ -113,7 +113,9 @@ export class Machines {
 
   /** Behind the control plane's back: the plug is pulled. */
   kill(endpoint: string, name: string): void {
-    this.#power(this.#any(endpoint, name), "crashed", "killed");
+    const machine = this.#any(endpoint, name);
+    if (machine.power !== "running") throw new AppError("conflict", `machine ${name} is ${machine.power}: nothing to kill`);
+    this.#power(machine, "crashed", "killed");
   }
 
   /** Behind the control plane's back: gone, whoever owns it. */
