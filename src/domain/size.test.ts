@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { AppError } from "#domain/error.ts";
+import type { AppError } from "#domain/error.ts";
 import { defaultSizes, sizeNamed, sizeSchema } from "#domain/size.ts";
 
 test("the default sizes are valid and have different names", () => {
