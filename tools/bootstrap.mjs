@@ -42,10 +42,10 @@ async function main() {
     console.error(`usage: node tools/bootstrap.mjs <${Object.keys(commands).join("|")}> [arguments]`);
     process.exit(2);
   }
-  await ensureNodeModules(root);
   const env = { ...process.env, PATH: `${binFolder}${delimiter}${process.env.PATH ?? ""}` };
   const groups = command.debian?.(args) ?? [];
-  const shortcoming = groups.length > 0 ? await ensureDebianPackages(groups) : null;
+  // Side by side: one waits for a registry while the other unpacks.
+  const [shortcoming] = await Promise.all([groups.length > 0 ? ensureDebianPackages(groups) : null, ensureNodeModules(root)]);
   const fallback = shortcoming === null ? {} : command.without(shortcoming);
   Object.assign(env, fallback.env);
   const target = command.target.map((part) => (part.includes("/") ? join(root, part) : part));

@@ -2,7 +2,7 @@
  * `npm run check`: the gate. Every change passes exactly this before it is committed, and CI runs it too. It goes on after a failure, so
  * that one run tells everything. `npm run check -- lint types` runs only those.
  */
-import { runProgram, runSuites, tallyLine } from "./suites.ts";
+import { runProgram, runSuites, suiteFiles, suites, tallyLine } from "./suites.ts";
 import { staleGenerated } from "./generate.ts";
 
 interface Phase {
@@ -24,7 +24,10 @@ const phases: readonly Phase[] = [
   { name: "tidy", run: () => runSuites(["tidy"]) },
   program("knip", "node_modules/knip/bin/knip.js"),
   { name: "generated", run: generatedFiles },
-  { name: "tests", run: () => runSuites(["unit", "api"]) },
+  {
+    name: "tests",
+    run: () => runSuites(["unit", "sim", "api", "sagas"].filter((name) => suites.some((s) => s.name === name && suiteFiles(s).length > 0))),
+  },
   program("build", "tools/build.ts"),
 ];
 

@@ -28,7 +28,9 @@ export const commands = {
   test: {
     target: ["tools/test.ts"],
     debian: (args) =>
-      args.some((a) => ["--quick", "--help", "unit", "api", "sagas", "tidy"].includes(a)) ? [] : ["site", "images", "tests"],
+      args.some((a) => ["--quick", "--help", "tidy", "unit", "sim", "api", "sagas", "chaos"].includes(a))
+        ? []
+        : ["site", "images", "tests"],
     without: withoutEndpoints,
   },
   check: { target: ["tools/check.ts"] },

@@ -3,12 +3,9 @@
  * command needs; `npm run packages` prints the table.
  *
  * `probe` is a file whose presence proves the package (the first one found counts; `*` stands for one folder). Probing files, not
- * dpkg, is fast, and right also where somebody installed the same programs another way.
+ * dpkg, is fast, and right also where somebody installed the same programs another way. Types are in packages.d.mts.
  */
 
-/** @typedef {{ name: string, group: "site" | "images" | "tests" | "fresh", why: string, probe: string[], arch?: string }} DebianPackage */
-
-/** @type {DebianPackage[]} */
 export const debianPackages = [
   { name: "qemu-system-x86", group: "site", arch: "x64", why: "runs virtual machines", probe: ["/usr/bin/qemu-system-x86_64"] },
   { name: "qemu-system-arm", group: "site", arch: "arm64", why: "runs virtual machines", probe: ["/usr/bin/qemu-system-aarch64"] },
@@ -31,6 +28,13 @@ export const debianPackages = [
     why: "manages containers (a daemon of our own, in the site's namespace)",
     probe: ["/usr/bin/lxd", "/usr/sbin/lxd", "/snap/bin/lxd"],
   },
+  { name: "uidmap", group: "site", why: "newuidmap: unprivileged containers", probe: ["/usr/bin/newuidmap"] },
+  {
+    name: "btrfs-progs",
+    group: "site",
+    why: "mkfs.btrfs: container storage that clones at once",
+    probe: ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/bin/mkfs.btrfs"],
+  },
   {
     name: "iproute2",
     group: "site",
@@ -46,5 +50,6 @@ export const debianPackages = [
   { name: "busybox-static", group: "images", why: "user land of the tiny images", probe: ["/bin/busybox", "/usr/bin/busybox"] },
   { name: "libvirt-clients", group: "tests", why: "virsh: a second pair of eyes in endpoint tests", probe: ["/usr/bin/virsh"] },
   { name: "lxd-client", group: "tests", why: "lxc: a second pair of eyes in endpoint tests", probe: ["/usr/bin/lxc"] },
+  { name: "libarchive-tools", group: "tests", why: "bsdtar: reads our ISO images with somebody else's code", probe: ["/usr/bin/bsdtar"] },
   { name: "mmdebstrap", group: "fresh", why: "makes the bare Debian of the fresh-machine test", probe: ["/usr/bin/mmdebstrap"] },
 ];

@@ -1,6 +1,6 @@
 /** Brings node_modules to what package-lock.json says, and does nothing (no network, no npm) when it is there already. */
 import { createHash } from "node:crypto";
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -44,7 +44,7 @@ async function underLock(root, work) {
     }
   }
   try {
-    return work();
+    return await work();
   } finally {
     rmSync(lock, { force: true });
   }
@@ -57,9 +57,11 @@ function npmCi(root) {
   const script = process.env.npm_execpath;
   const node = process.env.npm_node_execpath;
   const [file, ...first] = script?.endsWith(".js") && node && !node.startsWith(root) ? [node, script] : ["npm"];
-  const result = spawnSync(file, [...first, "ci", "--no-audit", "--no-fund"], { cwd: root, env, stdio: ["ignore", 2, 2] });
-  if (result.error) throw new Error(`cannot run npm: ${result.error.message}`);
-  if (result.status !== 0) throw new Error("npm ci failed; its own words are above");
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, [...first, "ci", "--no-audit", "--no-fund"], { cwd: root, env, stdio: ["ignore", 2, 2] });
+    child.on("error", (error) => reject(new Error(`cannot run npm: ${error.message}`)));
+    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error("npm ci failed; its own words are above"))));
+  });
 }
 
 export async function ensureNodeModules(root) {
@@ -67,12 +69,12 @@ export async function ensureNodeModules(root) {
   const wanted = fingerprint(root);
   const fits = () => existsSync(stamp) && readFileSync(stamp, "utf8") === wanted;
   if (fits()) return;
-  await underLock(root, () => {
+  await underLock(root, async () => {
     if (fits()) return;
     if (!installedByHand(root)) {
       const started = Date.now();
       console.error(existsSync(stamp) ? "npm packages: the lock changed, installing" : "npm packages: installing (once)");
-      npmCi(root);
+      await npmCi(root);
       console.error(`npm packages: done in ${((Date.now() - started) / 1000).toFixed(1)} s`);
     }
     writeFileSync(stamp, wanted);

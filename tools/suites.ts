@@ -9,20 +9,39 @@ export const root = new URL("..", import.meta.url).pathname;
 export interface SuiteInfo {
   readonly name: string;
   /** Where its files are; a suite without files is reported, not failed. */
-  readonly files: string;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
   /** Needs root and the Debian packages. */
   readonly needsSite: boolean;
+  /** Starts daemons or measures time: one file at a time, longer limits. */
+  readonly slow: boolean;
 }
 
+const suite = (name: string, include: string[], more: Partial<SuiteInfo> = {}): SuiteInfo => ({
+  name,
+  include,
+  exclude: [],
+  needsSite: false,
+  slow: false,
+  ...more,
+});
+
+/** Every test file belongs to exactly one of these (test/tidy.test.ts). */
 export const suites: readonly SuiteInfo[] = [
-  { name: "tidy", files: "test/*.test.ts", needsSite: false },
-  { name: "unit", files: "{src,tools,images,test/support}/**/*.test.ts", needsSite: false },
-  { name: "api", files: "test/api/**/*.test.ts", needsSite: false },
-  { name: "sagas", files: "test/{sagas,sim,sabotage}/**/*.test.ts", needsSite: false },
-  { name: "endpoints", files: "test/endpoints/**/*.test.ts", needsSite: true },
-  { name: "e2e", files: "test/e2e/**/*.test.ts", needsSite: true },
-  { name: "chaos", files: "test/chaos/**/*.test.ts", needsSite: false },
+  suite("tidy", ["test/*.test.ts"]),
+  suite("unit", ["src/**/*.test.ts", "tools/**/*.test.ts", "images/**/*.test.ts", "test/support/**/*.test.ts"]),
+  suite("sim", ["test/sim/**/*.test.ts", "test/sabotage/**/*.test.ts", "test/endpoints/sim*.test.ts"]),
+  suite("api", ["test/{api,app,engine,store}/**/*.test.ts"]),
+  suite("sagas", ["test/sagas/**/*.test.ts"]),
+  suite("endpoints", ["test/endpoints/**/*.test.ts"], { exclude: ["test/endpoints/sim*.test.ts"], needsSite: true, slow: true }),
+  suite("e2e", ["test/e2e/**/*.test.ts"], { needsSite: true, slow: true }),
+  suite("chaos", ["test/chaos/**/*.test.ts"], { slow: true }),
 ];
+
+/** Files of one suite, from the root of the clone. */
+export function suiteFiles({ include, exclude }: SuiteInfo): string[] {
+  return globSync([...include], { cwd: root, exclude: ["**/node_modules/**", ...exclude] });
+}
 
 export interface Tally {
   readonly passed: number;
@@ -37,12 +56,6 @@ export function runProgram(file: string, args: readonly string[], env: NodeJS.Pr
     child.on("error", reject);
     child.on("close", (code) => resolve(code ?? 128));
   });
-}
-
-export function hasFiles(name: string): boolean {
-  const suite = suites.find((s) => s.name === name);
-  if (suite === undefined) throw new Error(`no suite ${name}`);
-  return globSync(suite.files, { cwd: root }).some((file) => !file.includes("node_modules"));
 }
 
 interface JsonReport {

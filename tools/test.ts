@@ -6,7 +6,7 @@
  *   npm test -- --chaos          with chaos
  *   npm test -- unit src/domain  one suite, files whose path contains a text
  */
-import { hasFiles, runSuites, suites, tallyLine, type Tally } from "./suites.ts";
+import { runSuites, suiteFiles, suites, tallyLine, type SuiteInfo, type Tally } from "./suites.ts";
 
 const known = new Set(suites.map((s) => s.name));
 
@@ -22,22 +22,17 @@ function choose(args: readonly string[], siteShortcoming: string | undefined): C
   const skipped: { name: string; why: string }[] = [];
   const names: string[] = [];
   for (const suite of suites) {
-    const why = reasonNotTo(suite.name, suite.needsSite, args, named, siteShortcoming);
+    const why = reasonNotTo(suite, args, named, siteShortcoming);
     if (why === null) names.push(suite.name);
     else if (named.length === 0 || named.includes(suite.name)) skipped.push({ name: suite.name, why });
   }
   return { names, skipped, extra };
 }
 
-function reasonNotTo(
-  name: string,
-  needsSite: boolean,
-  args: readonly string[],
-  named: readonly string[],
-  shortcoming?: string,
-): string | null {
+function reasonNotTo(suite: SuiteInfo, args: readonly string[], named: readonly string[], shortcoming?: string): string | null {
+  const { name, needsSite } = suite;
   if (named.length > 0 && !named.includes(name)) return "not asked for";
-  if (!hasFiles(name)) return "it has no test files";
+  if (suiteFiles(suite).length === 0) return "it has no test files";
   if (name === "chaos" && named.length === 0 && !args.includes("--chaos")) return "it kills databases and takes minutes; add --chaos";
   if (needsSite && args.includes("--quick")) return "--quick leaves out what starts daemons";
   if (needsSite && shortcoming !== undefined) return shortcoming;
@@ -51,7 +46,7 @@ async function main(): Promise<void> {
     return;
   }
   const { names, skipped, extra } = choose(args, process.env["STRATIFORM_NO_ENDPOINTS"]);
-  const parallel = names.filter((n) => !["endpoints", "e2e", "chaos"].includes(n));
+  const parallel = suites.filter((s) => !s.slow && names.includes(s.name)).map((s) => s.name);
   const groups = [parallel, ...names.filter((n) => !parallel.includes(n)).map((n) => [n])].filter((g) => g.length > 0);
   const lines: string[] = [];
   const tallies: Tally[] = [];

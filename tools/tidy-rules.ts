@@ -152,7 +152,7 @@ export const todoRule: Rule = (files) =>
 export const requiredTestRule: Rule = (files) => {
   const tests = files.filter((f) => f.path.endsWith(".test.ts"));
   const processFiles = files.filter(
-    (f) => /^src\/processes\/[^/]+\.ts$/.test(f.path) && !f.path.endsWith(".test.ts") && /\bdefineProcess\b|: Process\b/.test(f.text),
+    (f) => /^src\/processes\/[^/]+\.ts$/.test(f.path) && !f.path.endsWith(".test.ts") && /: ProcessDefinition\b/.test(f.text),
   );
   const sagaTests = tests.filter((f) => f.path.startsWith("test/sagas/"));
   const missing = processFiles
