@@ -35,6 +35,7 @@ export const procedure = {
   storagePoolDefineXml: 77,
   storagePoolCreate: 78,
   storagePoolBuild: 79,
+  storagePoolRefresh: 83,
   storagePoolLookupByName: 84,
   storagePoolGetXmlDesc: 88,
   storagePoolSetAutostart: 90,

@@ -1,0 +1,113 @@
+/**
+ * One endpoint as the operations of this folder see it: its connections by purpose, its pool, and what it can run. Nothing is kept that is
+ * not at the endpoint, except the connections and, for as long as a connection lives, what was learned about the hypervisor.
+ */
+import { z } from "zod";
+import type { CallContext } from "#domain/context.ts";
+import { AppError } from "#domain/error.ts";
+import { LibvirtClient } from "#providers/libvirt/client.ts";
+import type { Platform } from "#providers/libvirt/domain-xml.ts";
+import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
+import { platformFind } from "#providers/libvirt/platform.ts";
+import type { PoolHandle } from "#providers/libvirt/protocol.ts";
+import type { RpcConnection } from "#providers/libvirt/rpc.ts";
+import { openConnection, SharedConnection, unixConnector } from "#providers/libvirt/session.ts";
+import { buildPoolXml, poolPathOf } from "#providers/libvirt/volume-xml.ts";
+
+export const libvirtConfigSchema = z.strictObject({
+  /** Path of libvirtd's read-write socket. */
+  socket: z.string().startsWith("/"),
+  /** libvirt's name of the hypervisor driver. */
+  uri: z.string().default("qemu:///system"),
+  /** A folder pool that is made when it is missing; `path` is on the endpoint's host. */
+  pool: z.strictObject({ name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/), path: z.string().startsWith("/") }),
+});
+export type LibvirtConfig = z.infer<typeof libvirtConfigSchema>;
+
+/** Opening runs without a caller, because the connection is shared. */
+const openLimitMs = 90_000;
+
+export class LibvirtEndpoint {
+  readonly #config: LibvirtConfig;
+  readonly #calls: SharedConnection;
+  readonly #channel: SharedConnection;
+  readonly #platforms = new WeakMap<RpcConnection, Promise<Platform>>();
+
+  constructor(config: LibvirtConfig) {
+    this.#config = config;
+    this.#calls = new SharedConnection(() => this.#open(AbortSignal.timeout(openLimitMs)));
+    this.#channel = new SharedConnection(() => this.#open(AbortSignal.timeout(openLimitMs)));
+  }
+
+  /** For calls that end soon. */
+  async client(ctx: CallContext): Promise<LibvirtClient> {
+    return new LibvirtClient(await this.#calls.get(ctx.signal), ctx);
+  }
+
+  /** For guest agents, which may take five seconds to say nothing and must not hold up the others. */
+  async channelClient(ctx: CallContext): Promise<LibvirtClient> {
+    return new LibvirtClient(await this.#channel.get(ctx.signal), ctx);
+  }
+
+  /** A connection of one's own, for streams and events. The caller closes it. */
+  async ownClient(ctx: CallContext): Promise<LibvirtClient> {
+    return new LibvirtClient(await this.#open(ctx.signal), ctx);
+  }
+
+  async platform(ctx: CallContext): Promise<Platform> {
+    const client = await this.client(ctx);
+    const known = this.#platforms.get(client.connection);
+    if (known !== undefined) return known;
+    const found = platformFind(this, ctx);
+    this.#platforms.set(client.connection, found);
+    found.catch(() => this.#platforms.delete(client.connection));
+    return found;
+  }
+
+  /** The pool, made and started when it is not. */
+  async pool(client: LibvirtClient): Promise<PoolHandle> {
+    const { name, path } = this.#config.pool;
+    const pool = (await client.poolLookup(name)) ?? (await poolDefine(client, name, path));
+    if (await client.poolIsActive(pool)) return pool;
+    const found = poolPathOf(await client.poolXml(pool));
+    if (found !== path) {
+      throw new AppError("endpoint_refused", `the pool "${name}" of the endpoint is another one than configured`, {
+        internal: `${found} instead of ${path}`,
+      });
+    }
+    await client.poolBuild(pool);
+    await client.poolAutostart(pool);
+    try {
+      await client.poolStart(pool);
+    } catch (error) {
+      // Somebody else started it in between.
+      if (!isFailure(error, libvirtCode.operationInvalid) || !(await client.poolIsActive(pool))) throw error;
+    }
+    return pool;
+  }
+
+  /** Null when the pool was never made: then there are no volumes either. */
+  async poolIfMade(client: LibvirtClient): Promise<PoolHandle | null> {
+    return (await client.poolLookup(this.#config.pool.name)) === null ? null : this.pool(client);
+  }
+
+  close(): void {
+    this.#calls.close();
+    this.#channel.close();
+  }
+
+  #open(signal: AbortSignal): Promise<RpcConnection> {
+    return openConnection(unixConnector(this.#config.socket), this.#config.uri, signal);
+  }
+}
+
+async function poolDefine(client: LibvirtClient, name: string, path: string): Promise<PoolHandle> {
+  try {
+    return await client.poolDefine(buildPoolXml(name, path));
+  } catch (error) {
+    // Two definers: libvirt gives each its own uuid and refuses the second.
+    const other = isFailure(error, libvirtCode.operationFailed) ? await client.poolLookup(name) : null;
+    if (other === null) throw error;
+    return other;
+  }
+}

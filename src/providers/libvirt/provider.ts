@@ -1,0 +1,59 @@
+/**
+ * The provider for libvirt with QEMU. It speaks libvirt's own RPC protocol (rpc.ts, protocol.ts, client.ts), so that it needs neither a
+ * native library nor access to the endpoint's files: images and seeds are uploaded by stream into a storage pool.
+ *
+ * This file is the edge: it connects the contract with the operations (image.ts, machine.ts, power.ts, channel.ts, console.ts, watch.ts,
+ * platform.ts) and gives libvirt's errors our codes. It is no place for decisions.
+ */
+import type { CallContext } from "#domain/context.ts";
+import type { Provider, ProviderCapabilities, ProviderFactory } from "#provider/contract.ts";
+import { channelRun } from "#providers/libvirt/channel.ts";
+import { consoleOpen } from "#providers/libvirt/console.ts";
+import { LibvirtEndpoint, libvirtConfigSchema } from "#providers/libvirt/endpoint.ts";
+import { translated } from "#providers/libvirt/failure.ts";
+import { imageEnsure, imageList, imageRemove } from "#providers/libvirt/image.ts";
+import { machineEnsure, machineList, machineObserve, machineRemove } from "#providers/libvirt/machine.ts";
+import { endpointDescribe } from "#providers/libvirt/platform.ts";
+import { machineStart, machineStop } from "#providers/libvirt/power.ts";
+import { machineWatch } from "#providers/libvirt/watch.ts";
+
+export const libvirtCapabilities: ProviderCapabilities = {
+  machineKinds: ["vm"],
+  imageFormats: ["qcow2"],
+  uniqueNames: true,
+  events: true,
+  channel: true,
+  console: true,
+  liveResize: false,
+  snapshots: false,
+  volumes: false,
+};
+
+/** Throws the parser's error when the configuration is not valid. */
+export const libvirtFactory: ProviderFactory = {
+  kind: "libvirt",
+  open: (config) => providerOf(new LibvirtEndpoint(libvirtConfigSchema.parse(config))),
+};
+
+function providerOf(endpoint: LibvirtEndpoint): Provider {
+  const client = (ctx: CallContext) => endpoint.client(ctx);
+  return {
+    kind: "libvirt",
+    capabilities: libvirtCapabilities,
+    describe: (ctx) => translated("describe itself", () => endpointDescribe(endpoint, ctx)),
+    imageEnsure: (ctx, source) => translated("take the image", () => imageEnsure(endpoint, ctx, source)),
+    imageList: (ctx) => translated("list images", () => imageList(endpoint, ctx)),
+    imageRemove: (ctx, image) => translated("remove the image", () => imageRemove(endpoint, ctx, image)),
+    machineEnsure: (ctx, spec) => translated("make the machine", () => machineEnsure(endpoint, ctx, spec)),
+    machineStart: (ctx, ref) => translated("start the machine", async () => machineStart(await client(ctx), ref)),
+    machineStop: (ctx, ref, { graceMs }) => translated("stop the machine", async () => machineStop(await client(ctx), ctx, ref, graceMs)),
+    machineRemove: (ctx, ref) => translated("remove the machine", () => machineRemove(endpoint, ctx, ref)),
+    machineObserve: (ctx, ref) => translated("observe the machine", async () => machineObserve(await client(ctx), ref)),
+    machineList: (ctx) => translated("list machines", async () => machineList(await client(ctx))),
+    channelRun: (ctx, ref, command) =>
+      translated("run a command in the guest", async () => channelRun(await endpoint.channelClient(ctx), ctx, ref, command)),
+    consoleOpen: (ctx, ref) => translated("open the console", () => consoleOpen(endpoint, ctx, ref)),
+    watch: (ctx, onEvent, onReady) => translated("watch its machines", () => machineWatch(endpoint, ctx, onEvent, onReady)),
+    close: () => Promise.resolve(endpoint.close()),
+  };
+}
