@@ -1,5 +1,7 @@
 /** Rate cards: prices of an hour by meter, with validity. A price changes by a new interval, never by an overwrite. */
 import { z } from "zod";
+import { AppError } from "#domain/error.ts";
+import { refusalsOfIssues } from "#domain/refusal.ts";
 
 export const meters = ["vcpu.hour", "memory.gib.hour", "storage.gib.hour", "machine.hour", "exposure.hour"] as const;
 export type Meter = (typeof meters)[number];
@@ -41,6 +43,15 @@ export const rateCardSchema = z
   )
   .meta({ id: "RateCard" });
 export type RateCard = z.infer<typeof rateCardSchema>;
+
+/** Parses a stored or submitted card; throws `invalid_input` with a refusal for each broken rule. */
+export function parseRateCard(document: unknown): RateCard {
+  const parsed = rateCardSchema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  const named = z.object({ name: z.string().max(63) }).safeParse(document);
+  const source = named.success ? `rate card ${named.data.name}` : "rate card";
+  throw new AppError("invalid_input", `${source} is not valid`, { detail: refusalsOfIssues(parsed.error.issues, source) });
+}
 
 /** What a new installation starts with. */
 export const defaultRateCard: RateCard = {

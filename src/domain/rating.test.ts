@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isAppError } from "#domain/error.ts";
-import { defaultRateCard, rateCardSchema } from "#domain/rate-card.ts";
+import { defaultRateCard, parseRateCard, rateCardSchema } from "#domain/rate-card.ts";
 import type { RateCard } from "#domain/rate-card.ts";
-import { costPerHour, costPerMonth, exactTotal, rate, statementTotal } from "#domain/rating.ts";
+import { costPerHour, exactTotal, rate, statementTotal } from "#domain/rating.ts";
 import type { LedgerEntry, LedgerSize } from "#domain/rating.ts";
 
 const hour = 3_600_000;
@@ -38,7 +38,7 @@ describe("by hand", () => {
     ]);
     expect(statementTotal(lines, 4)).toBe("0.0955");
     expect(costPerHour([nano], defaultRateCard, 0)).toBe("0.00955");
-    expect(costPerMonth([nano, { type: "exposure" }], defaultRateCard, 0)).toBe("8.43");
+    expect(costPerHour([nano, { type: "exposure" }], defaultRateCard, 0)).toBe("0.01155");
   });
 
   test("a stopped machine pays storage only, a released one nothing", () => {
@@ -100,7 +100,8 @@ describe("by hand", () => {
 
   test("a rate card has neither gaps nor overlaps", () => {
     const [one] = defaultRateCard.rates;
-    expect(rateCardSchema.safeParse(defaultRateCard).success).toBe(true);
+    expect(parseRateCard(JSON.parse(JSON.stringify(defaultRateCard)))).toEqual(defaultRateCard);
+    expect(() => parseRateCard({ ...defaultRateCard, currency: "euro" })).toThrow(/rate card standard is not valid/);
     for (const rates of [
       [
         { ...one!, to: 5 },

@@ -12,13 +12,15 @@
 import { Decimal } from "decimal.js";
 import { AppError } from "#domain/error.ts";
 import type { Refusal } from "#domain/error.ts";
-import { hoursPerMonth } from "#domain/plan.ts";
 import type { Meter, Prices, RateCard } from "#domain/rate-card.ts";
 
 /** Its own precision, because the library's default is shared by everything in the process: 60 digits hold any product here exactly. */
 const Exact = Decimal.clone({ precision: 60, rounding: Decimal.ROUND_HALF_EVEN });
 
 const hourMs = 3_600_000;
+
+/** Hours of a month in prices per month. */
+export const hoursPerMonth = 730;
 
 /** How large a resource is. Storage is what its disks hold. */
 export type LedgerSize =
@@ -91,11 +93,6 @@ export function exactTotal(lines: readonly RatedLine[]): string {
 /** What these running things cost an hour at the prices valid at `at`. Exact decimal. */
 export function costPerHour(sizes: readonly LedgerSize[], card: RateCard, at: number): string {
   return hourly(sizes, card, at).toFixed();
-}
-
-/** The same for a month of 730 hours, as plans show it: rounded to the places of the currency. */
-export function costPerMonth(sizes: readonly LedgerSize[], card: RateCard, at: number, places = 2): string {
-  return hourly(sizes, card, at).times(hoursPerMonth).toFixed(places, Decimal.ROUND_HALF_EVEN);
 }
 
 function hourly(sizes: readonly LedgerSize[], card: RateCard, at: number): Decimal {
