@@ -20,7 +20,7 @@ export interface RunStep extends SagaStep {
   readonly input: Json;
 }
 
-/** Limits of one kind of step; every figure has a default in `domain/saga-limits.ts`. */
+/** Limits of one kind of step; every figure has a default in `sagaLimits`. */
 export interface StepLimits {
   /** Time-out of one attempt. Values above the heartbeat's TTL still stop when the process loses its heartbeat. */
   readonly attemptTimeoutMs?: number;

@@ -19,3 +19,13 @@ export function makeLog(options: { level?: LogLevel; name: string }): Log {
 
 /** For library code under test that has nothing to say. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** The same log with fields that belong to every line. */
+export function logWith(log: Log, fields: object): Log {
+  return {
+    debug: (more, message) => log.debug({ ...fields, ...more }, message),
+    info: (more, message) => log.info({ ...fields, ...more }, message),
+    warn: (more, message) => log.warn({ ...fields, ...more }, message),
+    error: (more, message) => log.error({ ...fields, ...more }, message),
+  };
+}

@@ -56,10 +56,18 @@ const transientMessages =
 /** True for trouble of the database or the way to it: repeating the transaction may succeed and cannot do harm. */
 export function isTransientDatabaseError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError) return error.errors.some(isTransientDatabaseError);
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  if (transientSystemCodes.has(code)) return "syscall" in error;
-  return transientSqlStates.test(code) || transientMessages.test(error.message);
+  if (isConnectionRefusal(error)) return true;
+  return transientSqlStates.test(codeOf(error)) || transientMessages.test(error.message);
+}
+
+/** An error of the operating system's sockets, whoever the peer was. */
+export function isConnectionRefusal(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isConnectionRefusal);
+  return error instanceof Error && transientSystemCodes.has(codeOf(error)) && "syscall" in error;
+}
+
+function codeOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 export interface RetryOptions {
