@@ -40,5 +40,6 @@ export const commands = {
   lint: { target: ["node_modules/oxlint/bin/oxlint"] },
   types: { target: ["node_modules/typescript-7/bin/tsc", "-p", "."] },
   packages: { target: ["tools/print-packages.mjs"] },
+  "fresh-machine": { target: ["tools/fresh-machine.ts"], debian: () => ["fresh"], without: withoutEndpoints },
   "nothing-left": { target: ["tools/nothing-left.ts"], debian: () => ["site", "images"], without: withoutEndpoints },
 };

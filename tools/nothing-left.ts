@@ -1,0 +1,77 @@
+/**
+ * `npm run nothing-left`: photographs this host, runs the whole product once (up with a real site, order, down), photographs it again, and
+ * fails with every line that differs. Files are looked for in every folder a program may leave something in; what the product is meant to
+ * keep (its cache of images and packages) is named here and nowhere else.
+ *
+ *   npm run nothing-left [-- command]      default: the demo, twice
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { worldDifference, worldSnapshot, type World } from "../test/support/world.ts";
+import { root, tallyLine } from "./suites.ts";
+
+/** Where daemons and package scripts keep state. The temporary folder of the run is inside /tmp. */
+const folders = ["/etc", "/run", "/var/lib", "/var/log", "/var/run", "/tmp", "/var/tmp", "/dev/shm", "/root", "/home", "/opt", "/srv"];
+
+/** Other programs of a living machine write at any time: homes are searched for what this product or its daemons could have written. */
+const homes = /^[+-] files: \/(root|home)\//;
+const ofThisProduct = /strat|libvirt|lxd|lxc|qemu|postgres/i;
+
+/** Kept on purpose, or written by the machine itself. */
+const kept = [
+  / \/run\/(user|lock|systemd|udev|log)\//,
+  / \/var\/(log|lib)\/(apt|dpkg|journal|systemd)\//,
+  / \/tmp\/(\.X11-unix|node-compile-cache)/,
+];
+
+/** A stopped daemon's last threads and control groups take the kernel a moment. */
+const settleLimitMs = 15_000;
+
+function photograph(run: string): World {
+  const world = worldSnapshot({ folders });
+  return { ...world, files: (world["files"] ?? []).filter((path) => !path.startsWith(run)) };
+}
+
+function differences(before: World, run: string): string[] {
+  return worldDifference(before, photograph(run)).filter(
+    (line) => !kept.some((pattern) => pattern.test(line)) && (!homes.test(line) || ofThisProduct.test(line)),
+  );
+}
+
+async function settled(before: World, run: string): Promise<string[]> {
+  const until = Date.now() + settleLimitMs;
+  for (;;) {
+    const left = differences(before, run);
+    if (left.length === 0 || Date.now() > until) return left;
+    await sleep(500);
+  }
+}
+
+const args = process.argv.slice(2);
+const shortcoming = process.env["STRATIFORM_NO_ENDPOINTS"];
+if (shortcoming !== undefined) {
+  console.error(`nothing-left needs the real site: ${shortcoming}`);
+  process.exit(1);
+}
+const commands = args.length > 0 ? [args] : [1, 2].map(() => ["npm", "run", "-s", "demo", "--", "--json"]);
+const run = mkdtempSync(join(tmpdir(), "stratiform-nothing-left-"));
+const before = photograph(run);
+let failed = 0;
+try {
+  for (const [file, ...rest] of commands) {
+    const started = Date.now();
+    const { status } = spawnSync(file!, rest, { cwd: root, stdio: "inherit" });
+    console.log(`nothing-left: ${[file, ...rest].join(" ")} ended with ${status} in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    if (status !== 0) failed++;
+  }
+  const left = await settled(before, run);
+  for (const line of left) console.log(`nothing-left: ${line}`);
+  if (left.length > 0) failed++;
+} finally {
+  rmSync(run, { recursive: true, force: true });
+}
+console.log(tallyLine([{ passed: failed === 0 ? 1 : 0, failed }]));
+process.exitCode = failed === 0 ? 0 : 1;
