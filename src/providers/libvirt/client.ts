@@ -62,11 +62,22 @@ export class LibvirtClient {
     return (await this.#call(procedure.connectGetCapabilities, undefined, slowCallTimeoutMs)).string();
   }
 
-  async nodeInfo(): Promise<{ memoryKiB: number; cpus: number }> {
+  async cpuCount(): Promise<number> {
     const reply = await this.#call(procedure.nodeGetInfo);
-    // `char model[32]`: XDR gives every char four bytes.
+    // `char model[32]` (XDR gives every char four bytes) and the memory of the first NUMA nodes, which misses memory plugged in later.
     reply.opaque(32 * 4);
-    return { memoryKiB: Number(reply.uhyper()), cpus: reply.int() };
+    reply.uhyper();
+    return reply.int();
+  }
+
+  /** Of the whole host (cell -1). libvirt wants to be asked first how many values it has. */
+  async memoryTotalKiB(): Promise<number> {
+    const stats = async (count: number) => {
+      const reply = await this.#call(procedure.nodeGetMemoryStats, new XdrWriter().int(count).int(-1).uint(0));
+      return { values: reply.array((one) => ({ name: one.string(), value: Number(one.uhyper()) })), count: reply.int() };
+    };
+    const { values } = await stats((await stats(0)).count);
+    return values.find(({ name }) => name === "total")?.value ?? 0;
   }
 
   domainLookup(name: string): Promise<DomainHandle | null> {

@@ -85,20 +85,14 @@ function probeXml(type: string, { architecture, emulator }: Pick<Platform, "arch
 
 export async function endpointDescribe(endpoint: LibvirtEndpoint, ctx: CallContext): Promise<EndpointDescription> {
   const client = await endpoint.client(ctx);
-  const [library, hypervisor, host, node] = [
-    await client.libraryVersion(),
-    await client.hypervisorVersion(),
-    await client.hostname(),
-    await client.nodeInfo(),
-  ];
   const { architecture, accelerator } = await endpoint.platform(ctx);
   return {
-    product: `libvirt ${versionText(library)}, QEMU ${versionText(hypervisor)}`,
-    host,
+    product: `libvirt ${versionText(await client.libraryVersion())}, QEMU ${versionText(await client.hypervisorVersion())}`,
+    host: await client.hostname(),
     architecture,
     accelerator,
-    vcpus: node.cpus,
-    memoryMiB: Math.floor(node.memoryKiB / 1024),
+    vcpus: await client.cpuCount(),
+    memoryMiB: Math.floor((await client.memoryTotalKiB()) / 1024),
   };
 }
 

@@ -49,6 +49,7 @@ export const procedure = {
   domainOpenConsole: 201,
   storageVolUpload: 208,
   domainGetState: 212,
+  nodeGetMemoryStats: 228,
   domainUndefineFlags: 231,
   domainShutdownFlags: 258,
   domainPmWakeup: 267,

@@ -1,0 +1,75 @@
+/** The libvirt provider at a private libvirtd with the tiny image, as the conformance suite and our own tests want it. */
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildImage } from "#agent/image-build.ts";
+import { silentLog } from "#lib/log.ts";
+import type { ConformanceSubject } from "#provider/conformance.ts";
+import type { ImageSource, MachineRef, MachineSpec, Provider } from "#provider/contract.ts";
+import { libvirtCapabilities, libvirtFactory } from "#providers/libvirt/provider.ts";
+import type { LibvirtSite } from "./libvirt-site.ts";
+
+/** Shared with other tests and kept: a build is complete or absent. */
+const imageCacheDir = join(tmpdir(), "stratiform-test-images");
+
+export async function tinyNodeImage(): Promise<ImageSource> {
+  const recipe = join(import.meta.dirname, "../../images/tiny-node");
+  const { variants } = await buildImage({ recipe, cacheDir: imageCacheDir, log: silentLog });
+  const variant = variants.find(({ format }) => format === "qcow2");
+  if (variant === undefined) throw new Error("the recipe makes no qcow2");
+  const { digest, sizeBytes, path } = variant;
+  return { name: `strat-${digest.slice(0, 16)}`, digest, format: "qcow2", sizeBytes, path };
+}
+
+export function libvirtOpen(site: LibvirtSite, socket: string = site.socket): Provider {
+  return libvirtFactory.open({ socket, pool: { name: "stratiform", path: site.poolPath } });
+}
+
+let machines = 0;
+
+export function tinySpec(site: LibvirtSite, image: ImageSource, overrides: Partial<MachineSpec> = {}): MachineSpec {
+  const host = (machines++ % 250) + 2;
+  const address = `10.64.1.${host}`;
+  const mac = `02:00:00:00:01:${host.toString(16).padStart(2, "0")}`;
+  return {
+    name: `s${randomUUID().slice(0, 8)}-node-0`,
+    owner: { installation: randomUUID(), vapp: randomUUID(), object: randomUUID() },
+    kind: "vm",
+    image: { name: image.name, digest: image.digest },
+    vcpus: 1,
+    memoryMiB: 96,
+    nics: [{ name: "eth0", attachment: site.bridge, mac, address, prefixLength: 24 }],
+    hostname: "node-0",
+    hosts: [{ address, names: ["node-0", "node"] }],
+    ...overrides,
+  };
+}
+
+/** `site` and `image` are asked for inside tests, when they exist. */
+export function libvirtSubject(site: () => LibvirtSite, image: () => ImageSource): ConformanceSubject {
+  return {
+    name: "libvirt",
+    capabilities: libvirtCapabilities,
+    open: () => libvirtOpen(site()),
+    openUnreachable: () => libvirtOpen(site(), `${site().socket}.missing`),
+    machine: (overrides: MachineRef & Partial<MachineSpec>) => tinySpec(site(), image(), overrides),
+    imageSource: image,
+    foreign: {
+      create: (name) => foreignDomain(site(), name),
+      fingerprint: (name) =>
+        Promise.all([site().virsh("dumpxml", name), site().virsh("domstate", "--reason", name)]).then(
+          (parts) => parts.join(),
+          () => "",
+        ),
+      remove: async (name) => void (await site().virsh("undefine", name)),
+    },
+    kill: (name) => site().killGuest(name),
+  };
+}
+
+/** A domain as somebody else would define it: no mark, another uuid. */
+async function foreignDomain(site: LibvirtSite, name: string): Promise<void> {
+  const xml = `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>`;
+  await site.run("sh", "-c", `printf %s "$1" > "$2/foreign.xml"`, "sh", xml, site.dir);
+  await site.virsh("define", join(site.dir, "foreign.xml"));
+}
