@@ -27,7 +27,7 @@ export interface Platform {
   readonly policy: PolicyGate;
   readonly secrets: SecretBox;
   readonly endpoints: EndpointRegistry;
-  readonly processes: ReadonlyMap<string, ProcessDefinition<never>>;
+  readonly processes: ReadonlyMap<string, ProcessDefinition<unknown>>;
 }
 
 export interface AppContext extends CallContext {

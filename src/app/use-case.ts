@@ -8,19 +8,20 @@ import type { Action, Resource } from "#app/policy.ts";
 import { auditInsert } from "#store/audit.ts";
 import { isTransientDatabaseError, transact, type Tx } from "#store/database.ts";
 
+/** The resource, and for `process.run` the process. */
+type Subject = Resource & { readonly process?: string };
+
 interface UseCase<I> {
   readonly action: Action;
   /** What policy judges; may read the database. Throws `not_found` when there is no such thing. */
-  readonly resource: (ctx: AppContext, input: I) => Resource | Promise<Resource>;
-  /** Name of the process, for `process.run`. */
-  readonly process?: (input: I) => string;
+  readonly resource: (ctx: AppContext, input: I) => Subject | Promise<Subject>;
 }
 
 export function useCase<I, O>(definition: UseCase<I>, body: (ctx: DecidedContext, input: I) => Promise<O>): (ctx: AppContext, input: I) => Promise<O> {
   return async (ctx, input) => {
     try {
-      const resource = await definition.resource(ctx, input);
-      return await body(await decide(ctx, definition.action, resource, definition.process?.(input)), input);
+      const subject = await definition.resource(ctx, input);
+      return await body(await decide(ctx, definition.action, subject, subject.process), input);
     } catch (cause) {
       if (isTransientDatabaseError(cause)) throw new AppError("unavailable", "the database does not answer; try again", { cause });
       throw cause;

@@ -1,13 +1,13 @@
 /** Orders and runs: the request to carry out one plan, and its execution. */
 import { z } from "zod";
-import { boundsSchema, planRequestSchema } from "#domain/plan.ts";
+import { boundsSchema, planRequestSchema, promisedSchema } from "#domain/plan.ts";
 
 export const orderStates = ["running", "succeeded", "compensated", "failed"] as const;
 
 export const orderRequestSchema = z
   .union([
     z.object({ plan: z.string(), hash: z.string() }).meta({ description: "Carry out a plan made before" }),
-    planRequestSchema.extend({ bounds: boundsSchema.partial().optional() }).meta({ description: "Plan and order in one go" }),
+    planRequestSchema.extend({ bounds: promisedSchema.optional() }).meta({ description: "Plan and order in one go" }),
   ])
   .meta({ id: "OrderRequest" });
 export type OrderRequest = z.infer<typeof orderRequestSchema>;

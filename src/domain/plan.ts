@@ -4,7 +4,6 @@
  */
 import { z } from "zod";
 import type { Offering } from "#domain/blueprint.ts";
-import type { Json } from "#domain/json.ts";
 import type { PowerState } from "#domain/change.ts";
 
 export const planLimits = { steps: 2_000, machines: 200, lifetimeMs: 60 * 60 * 1000 } as const;
@@ -24,6 +23,8 @@ export interface DesiredMachine {
   readonly size: string;
   readonly vcpus: number;
   readonly memoryMiB: number;
+  /** What its disks hold at least: the size of its image. */
+  readonly storageMiB: number;
   readonly reason: string;
   readonly segments: readonly string[];
   readonly health: Health | null;
@@ -149,6 +150,9 @@ export const boundsSchema = z.object({
   kinds: z.array(z.string()).meta({ description: "Kinds of step that may be carried out" }),
 });
 export type Bounds = z.infer<typeof boundsSchema>;
+/** Bounds a request may give; what it leaves out is taken from the plan itself. */
+export const promisedSchema = boundsSchema.partial();
+export type Promised = z.infer<typeof promisedSchema>;
 
 export const planDocumentSchema = z.object({
   summary: z.string(),
@@ -193,10 +197,3 @@ export const planRequestSchema = z
   })
   .meta({ id: "PlanRequest" });
 export type PlanRequest = z.infer<typeof planRequestSchema>;
-
-/** Hours of a month in prices per month. */
-export const hoursPerMonth = 730;
-
-export function asJson(value: unknown): Json {
-  return value as Json;
-}

@@ -53,7 +53,7 @@ export interface ProcessDefinition<I> {
   /** Pure: same facts and input, same plan. Throws AppError with refusals when the change is not possible. */
   plan(facts: PlanFacts, input: I): ProcessPlan;
   /** Step kinds of this process's own, beside the standard ones. */
-  readonly stepKinds?: readonly StepKind<never, Json>[];
+  readonly stepKinds?: readonly StepKind<unknown, Json>[];
 }
 
 /** What a step changes, for plans and bounds. */
@@ -87,15 +87,18 @@ export interface StepContext extends CallContext {
   channel(machine: string, command: { readonly argv: readonly string[]; readonly stdin?: string; readonly timeoutMs?: number }): Promise<ChannelReply>;
 }
 
+/** Written as a method so that a kind of any input fits a registry of kinds; inputs are parsed before executors see them. */
+export type Undo<I> = { undo(ctx: StepContext, input: I): Promise<StepResult> }["undo"];
+
 export interface StepKind<I, O extends Json> {
   readonly kind: string;
   readonly input: z.ZodType<I>;
-  readonly effect: (input: I) => StepEffect;
+  effect(input: I): StepEffect;
   /** Limit of one attempt, in milliseconds. The engine caps it below the life of its heartbeat. */
   readonly attemptTimeoutMs: number;
   /** Limit of all attempts together, in milliseconds. */
   readonly deadlineMs: number;
   do(ctx: StepContext, input: I): Promise<StepResult & { readonly output: O }>;
   /** `irreversible`: nothing can bring it back; `nothing`: it left nothing behind. */
-  readonly undo: ((ctx: StepContext, input: I) => Promise<StepResult>) | "irreversible" | "nothing";
+  readonly undo: Undo<I> | "irreversible" | "nothing";
 }

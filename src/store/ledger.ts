@@ -1,18 +1,17 @@
 /** The ledger: append-only usage. Dated by the database clock, in the transaction that changes the state. */
 import { sql } from "kysely";
+import type { LedgerSize, LedgerState } from "#domain/rating.ts";
 import type { Database, Tx } from "#store/database.ts";
-
-export type LedgerState = "running" | "stopped" | "realised" | "deleted";
 
 export interface LedgerEntry {
   readonly organizationId: string;
   readonly projectId: string;
   readonly vappId: string;
   readonly resourceId: string;
-  readonly kind: "machine" | "segment" | "exposure";
+  readonly kind: "machine" | "exposure";
   /** `vapp/machine`, for people who read bills. */
   readonly name: string;
-  readonly size: object;
+  readonly size: LedgerSize;
   readonly state: LedgerState;
   readonly source: string;
 }
@@ -33,7 +32,7 @@ export async function ledgerAppend(tx: Tx, entry: LedgerEntry): Promise<boolean>
     .limit(1)
     .executeTakeFirst();
   // A resource that never ran has nothing to end.
-  if (last === undefined ? entry.state === "stopped" || entry.state === "deleted" : last.state === entry.state) return false;
+  if (last === undefined ? entry.state !== "running" : last.state === entry.state) return false;
   await tx
     .insertInto("ledger")
     .values({

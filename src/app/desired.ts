@@ -1,0 +1,178 @@
+/**
+ * Writes what an accepted order wants: desired state, external names and ownership marks (row ids), quota, secrets, and the ends of
+ * charging that begin with acceptance. Part of the order's transaction.
+ */
+import { AppError } from "#domain/error.ts";
+import { renderBlueprint } from "#domain/blueprint-render.ts";
+import type { DesiredExposure, DesiredMachine, DesiredVapp } from "#domain/plan.ts";
+import { vappNamePattern } from "#domain/vapp.ts";
+import type { DecidedContext } from "#app/context.ts";
+import { machineLedger } from "#app/charge.ts";
+import { newId } from "#app/new-id.ts";
+import { quotaDelta, type Planned } from "#app/plan.ts";
+import { secretPlace } from "#app/secret-box.ts";
+import { offeringByName } from "#store/catalogue.ts";
+import type { Tx } from "#store/database.ts";
+import { quotaAdd, quotaLock } from "#store/installation.ts";
+import { ledgerAppend } from "#store/ledger.ts";
+import {
+  exposureInsert,
+  exposureList,
+  machineInsert,
+  machineList,
+  machineUpdate,
+  secretInsert,
+  segmentInsert,
+  segmentList,
+  vappByName,
+  vappInsert,
+  vappUpdate,
+} from "#store/vapp.ts";
+
+export async function acceptDesired(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {
+  const { desired } = planned.plan;
+  await reserveQuota(tx, planned);
+  const vappId = planned.vapp?.id ?? (await insertVapp(ctx, tx, planned, runId));
+  if (desired === undefined) {
+    await vappUpdate(tx, vappId, { run_id: runId, bump: true });
+    return vappId;
+  }
+  await insertMissing(ctx, tx, vappId, desired);
+  if (planned.vapp !== null) await changeExisting(ctx, tx, planned.vapp, desired, runId);
+  return vappId;
+}
+
+/** Positive changes are reserved here, negative ones when the objects are gone. The table's CHECK is the last word. */
+async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
+  const delta = quotaDelta(planned.facts.vapp, planned.plan.desired);
+  const balances = await quotaLock(tx, planned.projectId);
+  for (const { dimension, used, quota } of balances) {
+    const more = delta[dimension] ?? 0;
+    if (more <= 0) continue;
+    if (used + more > quota) {
+      throw new AppError("quota_exceeded", `the project's quota of ${dimension} does not allow this`, {
+        detail: [{ constraint: `${used} of ${quota} ${dimension} are taken, this needs ${more} more`, source: "quota of the project", nearest: `a change that needs at most ${quota - used}` }],
+      });
+    }
+    await quotaAdd(tx, planned.projectId, dimension, more);
+  }
+}
+
+async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {
+  const input = planned.input as { offering: string; name?: string; parameters: Record<string, unknown> };
+  const { desired } = planned.plan;
+  if (desired === undefined || planned.facts.offering === null) throw new Error(`process ${planned.process.name} deploys without a desired state`);
+  const name = input.name ?? planned.facts.offering.offering;
+  if (!vappNamePattern.test(name)) throw new AppError("invalid_input", `"${name}" cannot name a vApp`);
+  if ((await vappByName(tx, ctx.actor.organizationId, name)) !== undefined) {
+    throw new AppError("conflict", `there is already a vApp "${name}"`, {
+      detail: [{ constraint: "names of living vApps are unique in an organization", source: `vApp ${name}`, nearest: "give another name" }],
+    });
+  }
+  const id = newId("vapp", ctx.clock);
+  await vappInsert(tx, {
+    id,
+    organization_id: ctx.actor.organizationId,
+    project_id: planned.projectId,
+    site_id: desired.siteId,
+    name,
+    offering_id: (await offeringByName(tx, input.offering))!.id,
+    parameters: JSON.stringify(input.parameters),
+    blueprint: JSON.stringify(renderBlueprint(planned.facts.offering, input.parameters)),
+    desired: "running",
+    state: "provisioning",
+    run_id: runId,
+  });
+  for (const secret of desired.secrets) {
+    const ciphertext = ctx.platform.secrets.seal(secretPlace(id, secret.name), ctx.platform.secrets.generate(secret.bytes));
+    await secretInsert(tx, { id: newId("secret", ctx.clock), organization_id: ctx.actor.organizationId, vapp_id: id, name: secret.name, ciphertext });
+  }
+  return id;
+}
+
+/** Rows for everything desired that has none yet. Names at endpoints are fixed here, before the first call. */
+async function insertMissing(ctx: DecidedContext, tx: Tx, vappId: string, desired: DesiredVapp): Promise<void> {
+  const organization_id = ctx.actor.organizationId;
+  const segments = new Map((await segmentList(tx, [vappId])).map((row) => [row.name, row.id]));
+  for (const { name, isolated } of desired.segments) {
+    if (segments.has(name)) continue;
+    const id = newId("segment", ctx.clock);
+    await segmentInsert(tx, { id, organization_id, vapp_id: vappId, site_id: desired.siteId, name, external_name: `s${tail(id)}`, isolated, state: "planned" });
+    segments.set(name, id);
+  }
+  const machines = new Map((await machineList(tx, [vappId])).map((row) => [row.name, row.id]));
+  for (const machine of desired.machines) {
+    if (machines.has(machine.name)) continue;
+    machines.set(machine.name, await insertMachine(ctx, tx, vappId, machine));
+  }
+  const exposures = new Set((await exposureList(tx, [vappId])).map((row) => row.name));
+  for (const exposure of desired.exposures) {
+    if (!exposures.has(exposure.name)) await insertExposure(ctx, tx, vappId, desired, exposure, machines, segments);
+  }
+}
+
+async function insertMachine(ctx: DecidedContext, tx: Tx, vappId: string, machine: DesiredMachine): Promise<string> {
+  const id = newId("machine", ctx.clock);
+  await machineInsert(tx, {
+    id,
+    organization_id: ctx.actor.organizationId,
+    vapp_id: vappId,
+    endpoint_id: machine.endpointId,
+    name: machine.name,
+    tier: machine.tier,
+    ordinal: machine.ordinal,
+    kind: machine.kind,
+    image: machine.image,
+    image_digest: machine.imageDigest,
+    external_name: `s${tail(vappId)}-${machine.name}`,
+    size: machine.size,
+    vcpus: machine.vcpus,
+    memory_mib: machine.memoryMiB,
+    spec: JSON.stringify(machine),
+    reason: machine.reason,
+    desired: "running",
+    state: "planned",
+  });
+  return id;
+}
+
+async function insertExposure(
+  ctx: DecidedContext,
+  tx: Tx,
+  vappId: string,
+  desired: DesiredVapp,
+  exposure: DesiredExposure,
+  machines: ReadonlyMap<string, string>,
+  segments: ReadonlyMap<string, string>,
+): Promise<void> {
+  const id = newId("exposure", ctx.clock);
+  await exposureInsert(tx, {
+    id,
+    organization_id: ctx.actor.organizationId,
+    vapp_id: vappId,
+    site_id: desired.siteId,
+    machine_id: machines.get(exposure.machine)!,
+    segment_id: segments.get(exposure.segment)!,
+    name: exposure.name,
+    external_name: `x${tail(id)}`,
+    target_port: exposure.port,
+    state: "planned",
+  });
+}
+
+/** Desired state of what is there; charging for running ends with the acceptance of a stop or a delete. */
+async function changeExisting(ctx: DecidedContext, tx: Tx, vapp: NonNullable<Planned["vapp"]>, desired: DesiredVapp, runId: string): Promise<void> {
+  const state = desired.desired === "deleted" ? "deleting" : "changing";
+  await vappUpdate(tx, vapp.id, { desired: desired.desired, state, run_id: runId, bump: true });
+  const names = new Map(desired.machines.map((machine) => [machine.name, machine]));
+  for (const row of await machineList(tx, [vapp.id])) {
+    const wanted = desired.desired === "deleted" || !names.has(row.name) ? "deleted" : desired.desired;
+    await machineUpdate(tx, row.id, { desired: wanted });
+    if (wanted !== "running") await ledgerAppend(tx, machineLedger(vapp, row, "stopped", `order of ${ctx.actor.name}`));
+  }
+}
+
+/** Last 12 hex digits of an id: random enough to be unique, short enough for an interface name. */
+function tail(id: string): string {
+  return id.replaceAll("-", "").slice(-12);
+}

@@ -1,0 +1,87 @@
+/** Reads everything a process may look at, in one snapshot. */
+import type { Offering } from "#domain/blueprint.ts";
+import type { RenderedVapp } from "#domain/blueprint-render.ts";
+import type { DesiredMachine, EndpointChoice, ImageChoice, MachineOfVapp, PlanFacts, VappOfPlan } from "#domain/plan.ts";
+import type { EndpointDescription } from "#provider/contract.ts";
+import type { Platform } from "#app/context.ts";
+import { imageList, offeringByName } from "#store/catalogue.ts";
+import type { Database } from "#store/database.ts";
+import { endpointList, siteList } from "#store/site.ts";
+import { exposureList, machineList, segmentList, type VappRow } from "#store/vapp.ts";
+
+/** `db` is the pool when planning and the order's transaction when ordering. */
+export async function readPlanFacts(platform: Platform, db: Database, subject: { vapp: VappRow | null; offering: string | null }): Promise<PlanFacts> {
+  const offeringRow = subject.offering === null ? undefined : await offeringByName(db, subject.offering);
+  const offering = (offeringRow?.document as unknown as Offering | undefined) ?? null;
+  const [images, sites, endpoints] = [await readImages(db, offering), await siteList(db), await readEndpoints(platform, db)];
+  return {
+    vapp: subject.vapp === null ? null : await readVapp(db, subject.vapp),
+    offering,
+    images,
+    sites: sites.map(({ id, name }) => ({ id, name })),
+    endpoints,
+  };
+}
+
+async function readImages(db: Database, offering: Offering | null): Promise<ImageChoice[]> {
+  if (offering === null) return [];
+  const images = new Map<string, { name: string; variants: { format: "qcow2" | "lxd" | "sim"; digest: string; sizeBytes: number }[] }>();
+  // All images, since an image's name may be an expression of a parameter.
+  for (const row of await imageList(db)) {
+    const image = images.get(row.name) ?? { name: row.name, variants: [] };
+    image.variants.push({ format: row.format as "qcow2" | "lxd" | "sim", digest: row.digest, sizeBytes: row.size_bytes });
+    images.set(row.name, image);
+  }
+  return [...images.values()];
+}
+
+async function readEndpoints(platform: Platform, db: Database): Promise<EndpointChoice[]> {
+  const rows = await endpointList(db);
+  return rows.map((row) => {
+    const description = row.description as unknown as EndpointDescription | null;
+    const { capabilities } = platform.endpoints.providerOf(row);
+    return {
+      id: row.id,
+      name: row.name,
+      siteId: row.site_id,
+      hostName: description?.host ?? row.name,
+      provider: row.provider,
+      machineKinds: capabilities.machineKinds,
+      imageFormats: capabilities.imageFormats,
+      // Capacity of an endpoint nobody has looked at is unknown, so nothing is placed there.
+      state: description === null ? "unreachable" : row.state,
+      accelerator: description?.accelerator ?? "none",
+      vcpus: description?.vcpus ?? 0,
+      memoryMiB: description?.memoryMiB ?? 0,
+      usedVcpus: Number(row.used_vcpus),
+      usedMemoryMiB: Number(row.used_memory_mib),
+    };
+  });
+}
+
+async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
+  const machines = await machineList(db, [vapp.id]);
+  const names = new Map(machines.map((machine) => [machine.id, machine.name]));
+  const segments = await segmentList(db, [vapp.id]);
+  const segmentNames = new Map(segments.map((segment) => [segment.id, segment.name]));
+  const exposures = await exposureList(db, [vapp.id]);
+  return {
+    id: vapp.id,
+    name: vapp.name,
+    generation: vapp.generation,
+    desired: vapp.desired,
+    state: vapp.state,
+    siteId: vapp.site_id,
+    tiers: (vapp.blueprint as unknown as RenderedVapp).tiers.map(({ name, after }) => ({ name, after })),
+    machines: machines.map((row): MachineOfVapp => ({ ...(row.spec as unknown as DesiredMachine), id: row.id, endpointName: row.endpoint_name, state: row.state })),
+    segments: segments.map(({ id, name, isolated, state }) => ({ id, name, isolated, state })),
+    exposures: exposures.map((row) => ({
+      id: row.id,
+      name: row.name,
+      machine: names.get(row.machine_id)!,
+      segment: segmentNames.get(row.segment_id)!,
+      port: row.target_port,
+      state: row.state,
+    })),
+  };
+}

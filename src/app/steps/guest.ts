@@ -1,0 +1,150 @@
+/** Standard kinds inside machines: configuration through the channel, health through the fabric's reach. */
+import http from "node:http";
+import type { Duplex } from "node:stream";
+import { z } from "zod";
+import { renderConfig, type RenderedVapp } from "#domain/blueprint-render.ts";
+import { AppError, isAppError } from "#domain/error.ts";
+import { resolveSecrets } from "#domain/expression.ts";
+import type { Json } from "#domain/json.ts";
+import type { DesiredMachine, Health } from "#domain/plan.ts";
+import type { StepContext, StepKind } from "#process/contract.ts";
+import type { Fabric, ReachTarget } from "#fabric/contract.ts";
+import type { Platform } from "#app/context.ts";
+import { secretPlace } from "#app/secret-box.ts";
+import { machineRef, theMachine, theSegment, theVapp } from "#app/steps/realised.ts";
+import { runById } from "#store/order.ts";
+import { addressList, machineList, secretList, type MachineRow, type VappRow } from "#store/vapp.ts";
+
+const machineInput = z.object({ machine: z.string() });
+type MachineInput = z.infer<typeof machineInput>;
+
+/** Guests take up to half a minute to boot under software emulation, and longer on a loaded host. */
+const bootPatienceMs = 180_000;
+const attemptMs = 60_000;
+const pollMs = 100;
+
+export function contextApply(platform: Platform): StepKind<MachineInput, Json> {
+  return {
+    kind: "context.apply",
+    input: machineInput,
+    effect: ({ machine }) => ({ creates: [], changes: [`configuration of ${machine}`], removes: [] }),
+    attemptTimeoutMs: attemptMs,
+    deadlineMs: bootPatienceMs,
+    async do(ctx, { machine }) {
+      const vapp = await theVapp(platform, ctx.vappId);
+      const row = await theMachine(platform, ctx.vappId, machine);
+      const provider = await platform.endpoints.provider(row.endpoint_id);
+      const stdin = await guestContext(platform, vapp, row);
+      const command = { argv: ["/usr/lib/stratiform/apply"], stdin, timeoutMs: 30_000 };
+      const result = await whenReady(ctx, () => provider.channelRun(ctx, machineRef(platform, row), command));
+      if (result.exitCode !== 0) {
+        throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, { internal: `exit ${result.exitCode}` });
+      }
+      return { output: { generation: vapp.generation }, changes: [] };
+    },
+    undo: "nothing",
+  };
+}
+
+export function healthWait(platform: Platform): StepKind<MachineInput, Json> {
+  return {
+    kind: "health.wait",
+    input: machineInput,
+    effect: () => ({ creates: [], changes: [], removes: [] }),
+    attemptTimeoutMs: attemptMs,
+    deadlineMs: bootPatienceMs,
+    async do(ctx, { machine }) {
+      const row = await theMachine(platform, ctx.vappId, machine);
+      const spec = row.spec as unknown as DesiredMachine;
+      if (spec.health === null) return { output: null, changes: [] };
+      const vapp = await theVapp(platform, ctx.vappId);
+      const address = (await addressList(platform.database, [row.id])).find((candidate) => candidate.segment_name === spec.segments[0]);
+      const segment = await theSegment(platform, ctx.vappId, spec.segments[0]!);
+      const fabric = await platform.endpoints.fabric(vapp.site_id);
+      const port = "tcp" in spec.health ? spec.health.tcp : spec.health.http.port;
+      const target = { segment: segment.external_name, address: address!.address, port };
+      await whenReady(ctx, () => checkHealth(ctx, fabric, target, spec.health!));
+      return { output: null, changes: [{ type: "machine.healthy", machine }] };
+    },
+    undo: "nothing",
+  };
+}
+
+const settleInput = z.object({ run: z.string() });
+
+/** Waits until another run of the same vApp, already asked to cancel, has ended. */
+export function runSettle(platform: Platform): StepKind<z.infer<typeof settleInput>, Json> {
+  return {
+    kind: "run.settle",
+    input: settleInput,
+    effect: () => ({ creates: [], changes: [], removes: [] }),
+    attemptTimeoutMs: attemptMs,
+    deadlineMs: 10 * attemptMs,
+    async do(ctx, { run }) {
+      return whenReady(ctx, async () => {
+        const row = await runById(platform.database, run);
+        if (row !== undefined && row.finished_at === null) throw new AppError("endpoint_busy", "the run before is still being undone");
+        return { output: null, changes: [] };
+      });
+    },
+    undo: "nothing",
+  };
+}
+
+/** Asks again while the other side is not ready yet, until the attempt's own signal ends it. */
+async function whenReady<T>(ctx: StepContext, ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isAppError(error) || !error.retryable) throw error;
+      await ctx.clock.sleep(pollMs, ctx.signal);
+    }
+  }
+}
+
+/** One check. Throws `endpoint_unreachable` or `endpoint_busy` while the machine is not well. */
+export async function checkHealth(ctx: { signal: AbortSignal } & StepContextLike, fabric: Fabric, target: ReachTarget, health: Health): Promise<void> {
+  const socket = await fabric.reach(ctx, target);
+  try {
+    if ("http" in health) await httpOk(socket, target, health.http.path);
+  } finally {
+    socket.destroy();
+  }
+}
+type StepContextLike = Parameters<Fabric["reach"]>[0];
+
+const healthTimeoutMs = 3_000;
+
+function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (cause?: unknown) => reject(new AppError("endpoint_busy", "the machine does not answer its health check yet", { cause }));
+    const request = http.get({ createConnection: () => socket, host: target.address, path, timeout: healthTimeoutMs, headers: { connection: "close" } }, (response) => {
+      response.resume();
+      response.on("end", () => ((response.statusCode ?? 500) < 400 ? resolve() : failed()));
+      response.on("error", failed);
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer in time")));
+    request.on("error", failed);
+  });
+}
+
+/** The context document a guest gets. It holds secrets in clear: made here, handed to the channel, kept nowhere. */
+async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow): Promise<string> {
+  const machines = await machineList(platform.database, [vapp.id]);
+  const rows = await addressList(platform.database, machines.map((machine) => machine.id));
+  const addresses: Record<string, Record<string, string>> = {};
+  for (const machine of machines) addresses[machine.name] = {};
+  for (const address of rows) addresses[address.machine_name]![address.segment_name] = address.address;
+  const config = renderConfig(vapp.blueprint as unknown as RenderedVapp, { addresses })[row.name] ?? {};
+  const sealed = new Map((await secretList(platform.database, vapp.id)).map((secret) => [secret.name, secret.ciphertext]));
+  const secretOf = (name: string) => platform.secrets.open(secretPlace(vapp.id, name), sealed.get(name)!);
+  const tiers: Record<string, { name: string; addresses: Record<string, string> }[]> = {};
+  for (const machine of machines) (tiers[machine.tier] ??= []).push({ name: machine.name, addresses: addresses[machine.name]! });
+  return JSON.stringify({
+    generation: vapp.generation,
+    self: { name: row.name, tier: row.tier, index: row.ordinal, addresses: addresses[row.name] },
+    config: Object.fromEntries(Object.entries(config).map(([key, value]) => [key, resolveSecrets(value, secretOf)])),
+    tiers,
+  });
+}
