@@ -1,2 +1,1 @@
-127.0.0.1 localhost
-{{ config_get("user.stratiform.hosts", "") }}
+{{ config_get("user.stratiform.hosts", "127.0.0.1 localhost") }}

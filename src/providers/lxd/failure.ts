@@ -1,0 +1,39 @@
+/** LXD's refusals in our codes. Its own text may name paths of the host, so it only goes to the log. */
+import { AppError, type ErrorCode } from "#domain/error.ts";
+
+/** Operations report nearly everything as 400, so the text decides first. Texts are those of LXD 5.0 and Incus 6. */
+const byText: readonly (readonly [RegExp, ErrorCode])[] = [
+  [
+    /database is locked|is busy|busy running|already has .* operation|failed to (acquire|create instance .*operation)|shutting down/i,
+    "endpoint_busy",
+  ],
+  [/already (exists|running|stopped|in progress)|isn't running|not running|is running|already connected/i, "conflict"],
+  [/no space left|not enough (memory|space)|exceeds|cannot allocate/i, "no_capacity"],
+  [/^(instance|image|not) ?.*not found|^not found/i, "not_found"],
+];
+
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  404: "not_found",
+  409: "conflict",
+  412: "conflict",
+  423: "endpoint_busy",
+  429: "endpoint_busy",
+  503: "endpoint_busy",
+};
+
+const messages: Partial<Record<ErrorCode, string>> = {
+  endpoint_busy: "The endpoint is busy with this object",
+  conflict: "The object at the endpoint is in another state than this needs",
+  no_capacity: "The endpoint has no room for this",
+  not_found: "The endpoint has no such object",
+};
+
+export function refusalOf(status: number, text: string, what: string): AppError {
+  const code = byStatus[status] ?? byText.find(([pattern]) => pattern.test(text))?.[1] ?? "endpoint_refused";
+  return new AppError(code, messages[code] ?? "The endpoint refused the request", { internal: `${what}: ${status} ${text}` });
+}
+
+/** No answer came, or the connection broke: the work may have been done. */
+export function lostError(cause: unknown): AppError {
+  return new AppError("endpoint_unreachable", "The endpoint does not answer", { cause, internal: String(cause) });
+}

@@ -1,0 +1,142 @@
+/**
+ * The provider for LXD 5.0 and later and for Incus: containers on one daemon, spoken to over its REST API. It keeps no state: names,
+ * marks and images are all at the endpoint. What each part does is in the files beside this one; here is only the contract.
+ */
+import type { Duplex } from "node:stream";
+import { z } from "zod";
+import type { CallContext } from "#domain/context.ts";
+import { AppError } from "#domain/error.ts";
+import type {
+  ChannelCommand,
+  ChannelResult,
+  EndpointDescription,
+  ImageFacts,
+  ImageRef,
+  ImageSource,
+  MachineEvent,
+  MachineFacts,
+  MachineRef,
+  MachineSpec,
+  Provider,
+  ProviderCapabilities,
+  ProviderFactory,
+} from "#provider/contract.ts";
+import { channelRun } from "./channel.ts";
+import { LxdConnection } from "./connection.ts";
+import { consoleOpen } from "./console.ts";
+import { imageEnsure, imageList, imageRemove } from "./image.ts";
+import { machineEnsure, machineList, machineObserve, machineRemove, machineStart, machineStop } from "./machine.ts";
+import { watch } from "./watch.ts";
+
+export const lxdConfig = z.strictObject({
+  /** Path of the daemon's unix socket. */
+  socket: z.string().min(1),
+  /** Storage pool for the machines' root file systems; it must exist. */
+  pool: z.string().min(1),
+});
+export type LxdConfig = z.output<typeof lxdConfig>;
+
+export const lxdCapabilities: ProviderCapabilities = {
+  machineKinds: ["container"],
+  imageFormats: ["lxd"],
+  uniqueNames: true,
+  events: true,
+  channel: true,
+  console: true,
+  liveResize: true,
+  snapshots: false,
+  volumes: false,
+};
+
+export const lxdFactory: ProviderFactory = {
+  kind: "lxd",
+  open(config) {
+    const parsed = lxdConfig.safeParse(config);
+    if (parsed.success) return new LxdProvider(parsed.data);
+    throw new AppError("invalid_input", "The configuration of the LXD endpoint is not valid", { cause: parsed.error });
+  },
+};
+
+const serverSchema = z.object({
+  environment: z.object({ server: z.string(), server_version: z.string(), server_name: z.string(), kernel_architecture: z.string() }),
+});
+const resourcesSchema = z.object({ cpu: z.object({ total: z.number() }), memory: z.object({ total: z.number() }) });
+const productNames: Readonly<Record<string, string>> = { lxd: "LXD", incus: "Incus" };
+
+class LxdProvider implements Provider {
+  readonly kind = "lxd";
+  readonly capabilities = lxdCapabilities;
+  readonly #lxd: LxdConnection;
+  readonly #pool: string;
+
+  constructor(config: LxdConfig) {
+    this.#lxd = new LxdConnection({ socketPath: config.socket });
+    this.#pool = config.pool;
+  }
+
+  async describe(ctx: CallContext): Promise<EndpointDescription> {
+    const { environment } = await this.#lxd.get(ctx, "/1.0", serverSchema);
+    const resources = await this.#lxd.get(ctx, "/1.0/resources", resourcesSchema);
+    return {
+      product: `${productNames[environment.server] ?? environment.server} ${environment.server_version}`,
+      host: environment.server_name,
+      architecture: environment.kernel_architecture,
+      accelerator: "none",
+      vcpus: resources.cpu.total,
+      memoryMiB: Math.floor(resources.memory.total / 1024 ** 2),
+    };
+  }
+
+  imageEnsure(ctx: CallContext, source: ImageSource): Promise<ImageFacts> {
+    return imageEnsure(ctx, this.#lxd, source);
+  }
+
+  imageList(ctx: CallContext): Promise<ImageFacts[]> {
+    return imageList(ctx, this.#lxd);
+  }
+
+  imageRemove(ctx: CallContext, image: ImageRef): Promise<void> {
+    return imageRemove(ctx, this.#lxd, image);
+  }
+
+  machineEnsure(ctx: CallContext, spec: MachineSpec): Promise<MachineFacts> {
+    return machineEnsure(ctx, this.#lxd, spec, this.#pool);
+  }
+
+  machineStart(ctx: CallContext, ref: MachineRef): Promise<MachineFacts> {
+    return machineStart(ctx, this.#lxd, ref);
+  }
+
+  machineStop(ctx: CallContext, ref: MachineRef, options: { readonly graceMs: number }): Promise<void> {
+    return machineStop(ctx, this.#lxd, ref, options.graceMs);
+  }
+
+  machineRemove(ctx: CallContext, ref: MachineRef): Promise<void> {
+    return machineRemove(ctx, this.#lxd, ref);
+  }
+
+  machineObserve(ctx: CallContext, ref: MachineRef): Promise<MachineFacts | null> {
+    return machineObserve(ctx, this.#lxd, ref);
+  }
+
+  machineList(ctx: CallContext): Promise<MachineFacts[]> {
+    return machineList(ctx, this.#lxd);
+  }
+
+  channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult> {
+    return channelRun(ctx, this.#lxd, ref, command);
+  }
+
+  consoleOpen(ctx: CallContext, ref: MachineRef): Promise<Duplex> {
+    return consoleOpen(ctx, this.#lxd, ref);
+  }
+
+  watch(ctx: CallContext, onEvent: (event: MachineEvent) => void, onReady: () => void): Promise<void> {
+    return watch(ctx, this.#lxd, onEvent, onReady);
+  }
+
+  close(): Promise<void> {
+    this.#lxd.close();
+    return Promise.resolve();
+  }
+}
