@@ -52,7 +52,7 @@ describe("renderBlueprint", () => {
 
   test("expands tiers to machines in start order", () => {
     expect(rendered.machines.map((machine) => machine.name)).toEqual(["db-0", "db-1", "web-0", "web-1", "proxy-0"]);
-    expect(rendered.startWaves).toEqual([["db"], ["web"], ["proxy"]]);
+    expect(rendered.startSequence).toEqual([["db"], ["web"], ["proxy"]]);
     expect(rendered.machines[0]).toEqual({
       name: "db-0",
       tier: "db",

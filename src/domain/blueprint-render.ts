@@ -8,21 +8,14 @@
  */
 import { z } from "zod";
 import type { Goal, MachineKind, Offering, Tier } from "#domain/blueprint.ts";
-import {
-  blueprintLimits,
-  countSchema,
-  diskSizeSchema,
-  imageNameSchema,
-  offeringSource,
-  sizeNameSchema,
-  startWaves,
-} from "#domain/blueprint.ts";
+import { blueprintLimits, countSchema, diskSizeSchema, imageNameSchema, offeringSource, sizeNameSchema } from "#domain/blueprint.ts";
 import { AppError, assert } from "#domain/error.ts";
 import { expressionScope, renderScalar, renderValue } from "#domain/expression.ts";
 import type { ConfigValue, ExpressionFact, ExpressionScope, Scalar } from "#domain/expression.ts";
 import { parseParameters } from "#domain/parameter.ts";
 import type { ParameterValues } from "#domain/parameter.ts";
 import { refusalsOfIssues } from "#domain/refusal.ts";
+import { startSequence } from "#domain/start-sequence.ts";
 
 /** How a machine is asked whether it is well. */
 export type HealthCheck = { readonly tcp: number } | { readonly http: { readonly port: number; readonly path: string } };
@@ -64,7 +57,7 @@ export interface RenderedVapp {
   /** In the order they start. */
   readonly tiers: readonly RenderedTier[];
   /** Names of tiers that may start together, wave after wave. */
-  readonly startWaves: readonly (readonly string[])[];
+  readonly startSequence: readonly (readonly string[])[];
   /** In the order of their tiers. */
   readonly machines: readonly RenderedMachine[];
   /** One for each machine of a tier that exposes a port. */
@@ -84,7 +77,7 @@ export function renderBlueprint(offering: Offering, given: Readonly<Record<strin
   const { vapp } = offering;
   const parameters = parseParameters(offering.parameters, given, source);
   const scope = expressionScope(parameters, []);
-  const waves = startWaves(vapp.tiers, source);
+  const waves = startSequence(vapp.tiers, source);
   const tiers: RenderedTier[] = [];
   const machines: RenderedMachine[] = [];
   for (const name of waves.flat()) {
@@ -100,7 +93,7 @@ export function renderBlueprint(offering: Offering, given: Readonly<Record<strin
     segments: vapp.segments === "none" ? [] : Object.entries(vapp.segments).map(([name, { isolated }]) => ({ name, isolated })),
     secrets: Object.entries(vapp.secrets).map(([name, { generate }]) => ({ name, bytes: generate })),
     tiers,
-    startWaves: waves,
+    startSequence: waves,
     machines,
     exposures: machines.flatMap((machine) =>
       vapp.tiers[machine.tier]!.expose.map((port) => ({

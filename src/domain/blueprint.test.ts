@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { parseOffering, startWaves } from "#domain/blueprint.ts";
+import { parseOffering } from "#domain/blueprint.ts";
 import { AppError } from "#domain/error.ts";
 import type { Refusal } from "#domain/error.ts";
 
@@ -119,27 +118,4 @@ describe("references and fields", () => {
   test("what is no offering at all is refused, too", () => {
     for (const document of [null, 1, "x", [], {}, { vapp: [] }]) expect(refusals(document).length).toBeGreaterThan(0);
   });
-});
-
-test("property: waves start every tier once, after all it waits for; otherwise a cycle is named", () => {
-  const names = ["a", "b", "c", "d", "e", "f"];
-  const graph = fc.record(
-    Object.fromEntries(names.map((name) => [name, fc.record({ after: fc.uniqueArray(fc.constantFrom(...names), { maxLength: 2 }) })])),
-  );
-  fc.assert(
-    fc.property(graph, (tiers) => {
-      let waves: string[][];
-      try {
-        waves = startWaves(tiers, "offering x");
-      } catch (error) {
-        const cycle = /circle: (.*)$/.exec((error as AppError).detail[0]!.constraint)![1]!.split(" after ");
-        expect(cycle[0]).toBe(cycle.at(-1));
-        for (const [index, name] of cycle.slice(0, -1).entries()) expect(tiers[name]!.after).toContain(cycle[index + 1]);
-        return;
-      }
-      expect(waves.flat().sort()).toEqual(names);
-      const waveOf = (name: string) => waves.findIndex((wave) => wave.includes(name));
-      for (const name of names) for (const other of tiers[name]!.after) expect(waveOf(other)).toBeLessThan(waveOf(name));
-    }),
-  );
 });

@@ -8,8 +8,10 @@
 import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import type { Refusal } from "#domain/error.ts";
-import { hasExpression } from "#domain/expression.ts";
+import { hasExpression } from "#domain/expression-text.ts";
 import { checkParameter, parameterLimits, parameterNameSchema, parameterSchema } from "#domain/parameter.ts";
+import { undeclaredLayers, fieldsOf } from "#domain/blueprint-layers.ts";
+import { startSequence } from "#domain/start-sequence.ts";
 import { nearestName, refusalsOfIssues } from "#domain/refusal.ts";
 
 export const blueprintLimits = {
@@ -150,93 +152,6 @@ export function offeringSource(offering: { readonly offering: string; readonly v
   return `offering ${offering.offering} ${offering.version}`;
 }
 
-/** Tiers in waves: those of one wave may start at the same time, after all waves before. Throws on a cycle, naming it. */
-export function startWaves(tiers: Readonly<Record<string, Pick<Tier, "after">>>, source: string): string[][] {
-  const waves: string[][] = [];
-  const done = new Set<string>();
-  let rest = Object.keys(tiers);
-  while (rest.length > 0) {
-    const wave = rest.filter((name) => tiers[name]!.after.every((other) => done.has(other)));
-    if (wave.length === 0) {
-      const cycle = cycleIn(tiers, rest);
-      const nearest = `remove "${cycle[1] ?? cycle[0]}" from the after of "${cycle[0]}"`;
-      throw refused(source, [
-        { constraint: `tiers start after each other in a circle: ${cycle.join(" after ")}`, source: `${source}, vapp.tiers`, nearest },
-      ]);
-    }
-    for (const name of wave) done.add(name);
-    waves.push(wave);
-    rest = rest.filter((name) => !done.has(name));
-  }
-  return waves;
-}
-
-/** Follows `after` inside the unstartable rest until a tier comes again. */
-function cycleIn(tiers: Readonly<Record<string, Pick<Tier, "after">>>, rest: readonly string[]): string[] {
-  const path: string[] = [];
-  let name = rest[0]!;
-  while (!path.includes(name)) {
-    path.push(name);
-    name = tiers[name]!.after.find((other) => rest.includes(other))!;
-  }
-  return [...path.slice(path.indexOf(name)), name];
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-/** The layers a document says nothing about. Looks at the raw document, so that a gap is called a gap and not a missing field. */
-function undeclaredLayers(document: unknown, source: string): Refusal[] {
-  const vapp = fields(fields(document)["vapp"]);
-  const tiers = Object.entries(fields(vapp["tiers"])).map(([name, tier]) => ({ name, tier: fields(tier) }));
-  const sized = tiers.filter(({ tier }) => tier["size"] === undefined || tier["kind"] === undefined).map(({ name }) => name);
-  const checks: { layer: string; declared: boolean; field: string; nearest: string }[] = [
-    {
-      layer: "access",
-      declared: vapp["access"] !== undefined,
-      field: "access",
-      nearest: "add `access: none` or `access: { ssh: owner, console: owner }`",
-    },
-    { layer: "application", declared: tiers.length > 0, field: "tiers", nearest: "declare at least one tier under `tiers`" },
-    {
-      layer: "processing",
-      declared: sized.length === 0,
-      field: `tiers.${sized[0] ?? ""}`,
-      nearest: `give ${sized.join(", ")} a \`size\` and a \`kind\` (vm, container or auto)`,
-    },
-    {
-      layer: "storage",
-      declared: vapp["storage"] !== undefined || tiers.some(({ tier }) => tier["volumes"] !== undefined),
-      field: "storage",
-      nearest: "add `storage: none` or `volumes` to a tier",
-    },
-    {
-      layer: "network",
-      declared: vapp["segments"] !== undefined,
-      field: "segments",
-      nearest: "add `segments: none` or `segments: { lan: {} }`",
-    },
-    {
-      layer: "management",
-      declared: vapp["management"] !== undefined,
-      field: "management",
-      nearest: "add `management: none` or `management: { lease: 30d }`",
-    },
-    {
-      layer: "security",
-      declared: vapp["security"] !== undefined,
-      field: "security",
-      nearest: "add `security: none` or `security: { exposure: [...] }`",
-    },
-  ];
-  return checks
-    .filter(({ declared }) => !declared)
-    .map(({ layer, field, nearest }) => ({
-      constraint: `the ${layer} layer is not declared; each of the seven layers is declared or explicitly none`,
-      source: `${source}, vapp.${field}`,
-      nearest,
-    }));
-}
-
 /** References, which no schema can check. */
 function checkOffering(offering: Offering, source: string): Refusal[] {
   const { vapp, parameters } = offering;
@@ -252,7 +167,7 @@ function checkOffering(offering: Offering, source: string): Refusal[] {
   limit(segments.length, blueprintLimits.segments, "segments");
   for (const [name, tier] of Object.entries(vapp.tiers)) refusals.push(...checkTier(name, tier, offering, segments, source));
   refusals.push(...checkExposure(offering, source));
-  if (refusals.length === 0) startWaves(vapp.tiers, source);
+  if (refusals.length === 0) startSequence(vapp.tiers, source);
   return refusals;
 }
 
@@ -325,14 +240,10 @@ function checkExposure(offering: Offering, source: string): Refusal[] {
 }
 
 function sourceOf(document: unknown): string {
-  const { offering, version } = fields(document);
+  const { offering, version } = fieldsOf(document);
   return typeof offering === "string" && typeof version === "string"
     ? offeringSource({ offering: offering.slice(0, 40), version: version.slice(0, 40) })
     : "offering";
-}
-
-function fields(value: unknown): Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 }
 
 function refuse(source: string, refusals: readonly Refusal[]): void {

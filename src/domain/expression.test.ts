@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AppError } from "#domain/error.ts";
-import { expressionScope, hasExpression, renderScalar, renderValue, resolveSecrets } from "#domain/expression.ts";
+import { expressionScope, renderScalar, renderValue, resolveSecrets } from "#domain/expression.ts";
 import type { Scalar } from "#domain/expression.ts";
 
 const db = [
@@ -137,8 +137,4 @@ test("property: a parameter put into text gives exactly its characters", () => {
       expect(renderValue("p", "${web}", own)).toBe(web === 0 ? 0 : web);
     }),
   );
-});
-
-test("hasExpression", () => {
-  expect(["${a}", "x ${a}", "$${a}", "{a}", "$a"].map(hasExpression)).toEqual([true, true, false, false, false]);
 });

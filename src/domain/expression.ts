@@ -10,11 +10,9 @@
  */
 import { Environment, EvaluationError, ParseError, TypeError as CelTypeError, serialize } from "@marcbachmann/cel-js";
 import type { ASTNode, ParseResult } from "@marcbachmann/cel-js";
-import { AppError } from "#domain/error.ts";
+import type { AppError } from "#domain/error.ts";
+import { expressionLimits, invalid, splitText, withIndexes } from "#domain/expression-text.ts";
 import { nearestName } from "#domain/refusal.ts";
-
-/** Limits of one expression and of the text around it. */
-export const expressionLimits = { expressionLength: 1024, textLength: 16_384, depth: 20, nodes: 200 } as const;
 
 /** Stands for the value of a secret until a provider call needs it. */
 export interface SecretReference {
@@ -109,11 +107,6 @@ export function expressionScope(
   return { environment, variables, parsed: new Map() };
 }
 
-/** True when the text holds an expression. */
-export function hasExpression(text: string): boolean {
-  return /(^|[^$])\$\{/.test(text);
-}
-
 /** Renders one scalar found at `path` of a blueprint. Numbers and booleans pass unchanged. */
 export function renderValue(path: string, value: Scalar, scope: ExpressionScope): ConfigValue {
   if (typeof value !== "string") return value;
@@ -154,13 +147,6 @@ function evaluate(path: string, source: string, scope: ExpressionScope): Scalar 
   }
 }
 
-/** CEL writes `tier.db[0]`; blueprints may write `tier.db.0`, as everywhere else in configuration. */
-function withIndexes(source: string): string {
-  return source.replace(/'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([A-Za-z_]\w*|\])((?:\.\d+)+)/g, (all, head?: string, indexes?: string) =>
-    head === undefined || indexes === undefined ? all : head + indexes.replace(/\.(\d+)/g, "[$1]"),
-  );
-}
-
 /** Refuses functions without a bound on time or size, and loops inside loops. */
 function checkFunctions(path: string, node: ASTNode, inLoop: boolean): void {
   let name: string | undefined;
@@ -177,58 +163,6 @@ function checkFunctions(path: string, node: ASTNode, inLoop: boolean): void {
 function childrenOf(args: unknown): ASTNode[] {
   if (Array.isArray(args)) return args.flatMap((arg: unknown) => childrenOf(arg));
   return typeof args === "object" && args !== null && "op" in args ? [args as ASTNode] : [];
-}
-
-type Part = { readonly kind: "text" | "expression"; readonly text: string };
-
-/** Cuts the text at `${` and its matching brace, which is outside of CEL strings and map literals. */
-function splitText(path: string, text: string): Part[] {
-  if (text.length > expressionLimits.textLength) {
-    throw invalid(path, `a text has at most ${expressionLimits.textLength} characters, this has ${text.length}`, "shorten the text");
-  }
-  const parts: Part[] = [];
-  let literal = "";
-  let at = 0;
-  while (at < text.length) {
-    if (text.startsWith("$${", at)) {
-      literal += "${";
-      at += 3;
-    } else if (text.startsWith("${", at)) {
-      const end = endOfExpression(path, text, at + 2);
-      if (literal !== "") parts.push({ kind: "text", text: literal });
-      literal = "";
-      parts.push({ kind: "expression", text: text.slice(at + 2, end) });
-      at = end + 1;
-    } else {
-      literal += text[at];
-      at += 1;
-    }
-  }
-  if (literal !== "" || parts.length === 0) parts.push({ kind: "text", text: literal });
-  return parts;
-}
-
-function endOfExpression(path: string, text: string, start: number): number {
-  let depth = 0;
-  let quote = "";
-  for (let at = start; at < text.length && at - start <= expressionLimits.expressionLength; at++) {
-    const char = text[at]!;
-    if (quote !== "") {
-      if (char === "\\") at += 1;
-      else if (char === quote) quote = "";
-    } else if (char === "'" || char === '"') quote = char;
-    else if (char === "{") depth += 1;
-    else if (char === "}") {
-      if (depth === 0) return at;
-      depth -= 1;
-    }
-  }
-  const limit = expressionLimits.expressionLength;
-  throw invalid(
-    path,
-    `an expression ends with "}" after at most ${limit} characters`,
-    `close the expression, or write "$\${" for a literal "\${"`,
-  );
 }
 
 function joinParts(path: string, parts: readonly (Scalar | SecretReference)[]): ConfigValue {
@@ -294,9 +228,4 @@ function namesIn(object: ASTNode, scope: ExpressionScope): string[] {
     // A loop variable is unknown outside of its loop; the refusal then has no list of names.
     return [];
   }
-}
-
-function invalid(path: string, constraint: string, nearest: string, cause?: unknown): AppError {
-  const detail = [{ constraint, source: path, nearest }];
-  return new AppError("invalid_input", `${path}: ${constraint}`, cause === undefined ? { detail } : { detail, cause });
 }

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import type { Refusal } from "#domain/error.ts";
 import { nearestName } from "#domain/refusal.ts";
-import { expressionLimits, reservedNames } from "#domain/expression.ts";
+import { reservedNames } from "#domain/expression.ts";
+import { expressionLimits } from "#domain/expression-text.ts";
 import type { Scalar } from "#domain/expression.ts";
 
 export const parameterLimits = { parameters: 64, textLength: 1024, choices: 64 } as const;
