@@ -90,7 +90,7 @@ const tierSchema = z.strictObject({
 export type Tier = z.infer<typeof tierSchema>;
 
 const exposurePointSchema = z.string().regex(/^[a-z][a-z0-9]{0,15}:\d{1,5}$/, 'a tier and a port, such as "proxy:80"');
-const audience = z.enum(["owner", "project", "none"]);
+const mayAccess = z.enum(["owner", "project", "none"]);
 
 const vappSchema = z.strictObject({
   segments: z.union([none, z.record(nameSchema, z.strictObject({ isolated: z.boolean().default(false) }))], {
@@ -99,7 +99,7 @@ const vappSchema = z.strictObject({
   secrets: z.record(parameterNameSchema, z.strictObject({ generate: z.int().min(16).max(256) })).default({}),
   tiers: z.record(nameSchema, tierSchema),
   storage: none.optional(),
-  access: z.union([none, z.strictObject({ ssh: audience.default("none"), console: audience.default("none") })], {
+  access: z.union([none, z.strictObject({ ssh: mayAccess.default("none"), console: mayAccess.default("none") })], {
     error: "expected { ssh, console }, or none",
   }),
   security: z.union([none, z.strictObject({ exposure: z.array(exposurePointSchema).default([]) })], {

@@ -23,7 +23,7 @@ describe("count", () => {
         {
           constraint: "at most 4 in all states, there are 4 and 1 would be added",
           source: "bound of the repair reconciler",
-          nearest: "remove 1, or raise the maximum to 5",
+          nearest: "delete 1, or raise the maximum to 5",
         },
       ],
       notBefore: null,

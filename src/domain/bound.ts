@@ -82,7 +82,7 @@ interface Broken {
 function countBroken({ maxCount }: Bound, { count }: BoundHistory, adds: number): Broken | null {
   if (adds === 0 || count + adds <= maxCount) return null;
   const free = Math.max(0, maxCount - count);
-  const nearest = free > 0 ? `add at most ${free}` : `remove ${count + adds - maxCount}, or raise the maximum to ${count + adds}`;
+  const nearest = free > 0 ? `add at most ${free}` : `delete ${count + adds - maxCount}, or raise the maximum to ${count + adds}`;
   return { constraint: `at most ${maxCount} in all states, there are ${count} and ${adds} would be added`, nearest, notBefore: null };
 }
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { place } from "#domain/placement.ts";
 import type { PlacementInput } from "#domain/placement.ts";
-import { hostOf, tcgOverheadMiB } from "#domain/placement-candidate.ts";
+import { tcgOverheadMiB } from "#domain/placement-candidate.ts";
 import type { PlacementEndpoint, PlacementMachine } from "#domain/placement-candidate.ts";
 
 function endpoint(name: string, change: Partial<PlacementEndpoint> = {}): PlacementEndpoint {
@@ -25,6 +25,11 @@ function endpoint(name: string, change: Partial<PlacementEndpoint> = {}): Placem
 
 function machine(name: string, change: Partial<PlacementMachine> = {}): PlacementMachine {
   return { name, kind: "vm", goal: {}, vcpus: 1, memoryMiB: 128, spreadGroup: null, imageFormats: ["qcow2"], ...change };
+}
+
+/** The test's own idea of a host, so that a wrong one in the code is noticed. */
+function hostOf(at: PlacementEndpoint): string {
+  return JSON.stringify([at.siteId, at.hostName]);
 }
 
 const lxd = endpoint("lxd", { machineKinds: ["container"], imageFormats: ["lxd"], accelerator: "none", overheadMiBPerVm: 0 });
@@ -87,6 +92,16 @@ describe("choice among endpoints", () => {
         nearest: "add a host to the site, or use a smaller count",
       },
     ]);
+  });
+
+  test("two endpoints of one host share its memory, and the lower of their figures counts", () => {
+    const shared = { hostName: "one", freeMemoryMiB: 700 };
+    const endpoints = [endpoint("lv", shared), { ...lxd, ...shared, freeMemoryMiB: 4096 }];
+    const machines = [machine("vm"), machine("c", { kind: "container", imageFormats: ["lxd"] })];
+    expect(place({ machines, endpoints })).toMatchObject({
+      refusals: [{ nearest: "use a size with at most 122 MiB, or free 6 MiB on one" }],
+    });
+    expect(place({ machines: machines.map((one) => ({ ...one, memoryMiB: 120 })), endpoints }).refusals).toEqual([]);
   });
 
   test("a vApp stays in one site, the one that can take all of it", () => {

@@ -64,6 +64,20 @@ describe("by hand", () => {
     expect(lines.filter((line) => line.meter === "exposure.hour").map((line) => line.amount)).toEqual(["0.0020000000"]);
   });
 
+  test("a grown disk is charged from then on, also of a stopped machine", () => {
+    const grown = { ...nano, storageMiB: 1024 } as LedgerSize;
+    const lines = rate({
+      entries: [entry(1, 0, "stopped"), entry(2, hour, "stopped", grown)],
+      card: defaultRateCard,
+      from: 0,
+      to: 2 * hour,
+    });
+    expect(lines.map((line) => [line.meter, line.quantity, line.from / hour])).toEqual([
+      ["storage.gib.hour", "0.5", 0],
+      ["storage.gib.hour", "1", 1],
+    ]);
+  });
+
   test("a late discovery is true from its effective time until the next known change", () => {
     const known = [entry(1, 0, "running"), entry(2, 8 * hour, "running")];
     const late = entry(3, 5 * hour, "stopped");
