@@ -25,7 +25,7 @@ export class RunDriver {
   readonly #journal: JournalEntry[] = [];
   /** Entries that are known and not taken yet, by number. */
   readonly #inbox = new Map<number, JournalEntry>();
-  readonly #inFlight = new Map<string, { work: SagaWork; settled: Promise<number> }>();
+  readonly #inFlight = new Map<string, { work: SagaWork; settled: Promise<number>; quiet: Promise<unknown> }>();
   readonly #cancelled = new AbortController();
   /** Aborts when this driver gave up: its steps in flight must not go on. */
   readonly #abandoned = new AbortController();
@@ -82,9 +82,9 @@ export class RunDriver {
     }
   }
 
-  /** Resolves when nothing of this run is in flight; steps that wait for a retry count as not in flight. */
+  /** While the engine drains: resolves when nothing of this run is in flight any more. */
   async drained(): Promise<void> {
-    await Promise.allSettled([...this.#inFlight.values()].map((one) => one.settled));
+    await Promise.all([...this.#inFlight.values()].map((one) => one.quiet));
     await this.#lastCommit;
   }
 
@@ -133,6 +133,7 @@ export class RunDriver {
   #start(work: SagaWork): void {
     const step = this.#run.steps.find((one) => one.id === work.stepId);
     assert(step !== undefined, "the interpreter names steps of the run");
+    const abandoned = Promise.withResolvers<void>();
     const call: StepCall = {
       runId: this.#run.id,
       step,
@@ -141,10 +142,11 @@ export class RunDriver {
       cancelled: this.#cancelled.signal,
       outputs: (stepId) => this.#outputOf(stepId),
       inTurn: (commit) => this.#inTurn(commit),
+      abandoned: () => abandoned.resolve(),
       committed: (entry) => this.#inbox.set(entry.seq, entry),
     };
     const settled = checkpointed(`${work.phase}:${work.stepId}`, stepAction(this.#host, call));
-    this.#inFlight.set(work.stepId, { work, settled });
+    this.#inFlight.set(work.stepId, { work, settled, quiet: Promise.race([settled.catch(() => {}), abandoned.promise]) });
     settled.then(
       (seq) => (this.#inbox.has(seq) || seq <= this.#journal.length ? this.#wakeUp() : void this.#readNew()),
       (error: unknown) => this.#fail(error),

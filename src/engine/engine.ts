@@ -7,18 +7,18 @@
 import { randomUUID } from "node:crypto";
 import { DBOS, DBOSWorkflowConflictError, Error as DbosErrors } from "@dbos-inc/dbos-sdk";
 import { sql } from "kysely";
-import type { Log } from "#domain/context.ts";
 import { AppError, assert } from "#domain/error.ts";
 import type { RunOutcome } from "#domain/saga.ts";
 import type { Engine, EngineOptions } from "#engine/contract.ts";
 import { setDataSourceHost } from "#engine/data-source.ts";
+import { launchDbos } from "#engine/dbos.ts";
 import { type DriverHost, RunDriver } from "#engine/driver.ts";
 import { giveUpRun } from "#engine/finish.ts";
 import { type Heartbeat, startHeartbeat } from "#engine/heartbeat.ts";
 import { readRun } from "#engine/journal.ts";
 import { type Leadership, startLeadership } from "#engine/leadership.ts";
 import { buryPredecessors, markStopped, registerProcess, thisProcess } from "#engine/process.ts";
-import { engineProtocol, queueName, workflowName } from "#engine/protocol.ts";
+import { workflowName } from "#engine/protocol.ts";
 import { wake } from "#engine/run.ts";
 import { takeOver } from "#engine/takeover.ts";
 import { retryDatabase } from "#store/database.ts";
@@ -80,10 +80,21 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   };
   const heartbeat = startHeartbeat({ databaseUrl: options.databaseUrl, processId, ttlMs, clock, log, onFenced });
   const attemptCapMs = Math.round(ttlMs * attemptShare);
-  const host: DriverHost = { database, clock, log, work: options.work, heartbeat, stopping: stopping.signal, draining: draining.signal, attemptCapMs, processId };
+  const host: DriverHost = {
+    database,
+    clock,
+    log,
+    work: options.work,
+    heartbeat,
+    stopping: stopping.signal,
+    draining: draining.signal,
+    attemptCapMs,
+    processId,
+  };
   started = { host, drivers: new Map() };
   setDataSourceHost(host);
-  await launchDbos(options, processId, settings);
+  const { runConcurrency, queuePollMs } = settings;
+  const dbos = await launchDbos(options, { processId, runConcurrency, queuePollMs });
   const leadership = startLeadership({ database, processId, ttlMs, clock, log });
   leadership.lead("engine.timers", () => wakeDueTimers(host), settings.watchMs);
   const loops = [
@@ -94,41 +105,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     processId,
     lead: (name, loop, intervalMs) => leadership.lead(name, loop, intervalMs),
     waitForRun: (runId, timeoutMs) => waitForRun(host, runId, timeoutMs),
-    close: () => closeEngine({ host, stopping, draining, heartbeat, leadership, loops }),
-  };
-}
-
-async function launchDbos(
-  options: EngineOptions,
-  processId: string,
-  settings: { runConcurrency: number; queuePollMs: number },
-): Promise<void> {
-  DBOS.setConfig({
-    name: "stratiform",
-    systemDatabaseUrl: options.databaseUrl,
-    systemDatabasePoolSize: 10,
-    applicationVersion: engineProtocol,
-    executorID: processId,
-    useListenNotify: false,
-    listenQueues: [queueName],
-    logger: dbosLog(options.log),
-  });
-  await DBOS.launch();
-  await DBOS.registerQueue(queueName, {
-    workerConcurrency: settings.runConcurrency,
-    minPollingIntervalMs: settings.queuePollMs,
-    onConflict: "always_update",
-  });
-}
-
-/** DBOS's lines are of interest only when something is wrong. */
-function dbosLog(log: Log) {
-  const text = (entry: unknown) => ({ dbos: entry instanceof Error ? (entry.stack ?? entry.message) : String(entry) });
-  return {
-    debug: () => {},
-    info: (entry: unknown) => log.debug(text(entry), "dbos"),
-    warn: (entry: unknown) => log.warn(text(entry), "dbos"),
-    error: (entry: unknown) => log.error(text(entry), "dbos"),
+    close: () => closeEngine({ host, stopping, draining, heartbeat, leadership, loops, dbos }),
   };
 }
 
@@ -186,6 +163,7 @@ interface Running {
   readonly heartbeat: Heartbeat;
   readonly leadership: Leadership;
   readonly loops: readonly Promise<void>[];
+  readonly dbos: { shutdown(): Promise<void> };
 }
 
 async function closeEngine(running: Running): Promise<void> {
@@ -196,7 +174,7 @@ async function closeEngine(running: Running): Promise<void> {
   await Promise.race([drained, host.clock.sleep(closeTimeoutMs, host.stopping).catch(() => {})]);
   running.stopping.abort(new Error("the engine is closing"));
   await Promise.all(running.loops);
-  await DBOS.shutdown();
+  await running.dbos.shutdown();
   await markStopped(host.database, host.processId).catch(() => {});
   await running.heartbeat.stop();
   setDataSourceHost(undefined);

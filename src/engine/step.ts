@@ -34,6 +34,8 @@ export interface StepCall {
   outputs(stepId: string): Json | null;
   /** Serialises the commits of one run without holding database connections meanwhile. */
   inTurn<T>(commit: () => Promise<T>): Promise<T>;
+  /** Called when the step is left to whoever comes next: it will never settle here. */
+  abandoned(): void;
   /** The entry as committed; not called when the step is replayed from its checkpoint. */
   committed(entry: JournalEntry): void;
 }
@@ -93,8 +95,9 @@ async function settle(host: StepHost, call: StepCall): Promise<StepSettlement> {
   try {
     return await attempts(host, call);
   } catch (error) {
-    if (error instanceof Abandoned || host.stopping.aborted) return await new Promise<never>(() => {});
-    throw error;
+    if (!(error instanceof Abandoned) && !host.stopping.aborted) throw error;
+    call.abandoned();
+    return await new Promise<never>(() => {});
   }
 }
 

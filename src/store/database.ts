@@ -33,10 +33,14 @@ export function openDatabase(options: OpenDatabaseOptions): Database {
     application_name: options.applicationName ?? "stratiform",
     keepAlive: true,
   });
-  // Without these listeners a server restart ends the whole process with an unhandled `error` event.
-  pool.on("error", (error) => options.log.warn({ error: error.message }, "idle database connection lost"));
-  pool.on("connect", (client) => client.on("error", (error) => options.log.warn({ error: error.message }, "database connection lost")));
+  guardPool(pool, options.log);
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** Without these listeners a server restart ends the whole process with an unhandled `error` event. */
+export function guardPool(pool: pg.Pool, log: Log): void {
+  pool.on("error", (error) => log.warn({ error: error.message }, "idle database connection lost"));
+  pool.on("connect", (client) => client.on("error", (error) => log.warn({ error: error.message }, "database connection lost")));
 }
 
 const transientSqlStates = /^(08|57P|40001|40P01|53|55P03)/;
