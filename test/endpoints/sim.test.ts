@@ -1,10 +1,12 @@
-/** The simulated site passes the same provider suite as the real endpoints. */
+/** The simulated site passes the same provider and fabric suites as the real endpoints and fabrics. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll } from "vitest";
 import { simFabricFactory } from "#fabrics/sim/fabric.ts";
+import { fabricConformance } from "#fabric/conformance.ts";
 import { callContext } from "#provider/conformance/subject.ts";
 import { providerConformance } from "#provider/conformance.ts";
 import { SimControl } from "#providers/sim/control.ts";
+import { simFabricSubject } from "../support/sim-fabric-subject.ts";
 import { simAttachment, simSubject } from "../support/sim-subject.ts";
 import { simPaths, startSim, type RunningSim } from "../support/sim.ts";
 
@@ -30,3 +32,5 @@ afterAll(async () => {
 
 providerConformance(simSubject({ endpoint: "both", kinds: ["vm", "container"], socket, control: () => control }));
 providerConformance(simSubject({ endpoint: "containers", kinds: ["container"], socket, control: () => control }));
+
+fabricConformance(simFabricSubject());

@@ -5,6 +5,7 @@
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { prefixContains } from "#domain/cidr.ts";
 import { AppError } from "#domain/error.ts";
 import { sameOwner, type OwnerMark } from "#domain/owner.ts";
 import type { Machines } from "#providers/sim/machines.ts";
@@ -107,7 +108,11 @@ export class Network {
 
   /** The station that answers at the target, seen from the fabric itself. */
   target({ segment, address, port }: ReachTargetWire): Station {
-    const station = this.#world.segments.has(segment) ? this.#world.stations.get(segment)?.get(address) : undefined;
+    const known = this.#world.segments.get(segment);
+    if (known !== undefined && !prefixContains(known.prefix, address)) {
+      throw new AppError("invalid_input", `${address} is not an address of segment ${segment}`);
+    }
+    const station = known === undefined ? undefined : this.#world.stations.get(segment)?.get(address);
     if (station === undefined || !this.#answers(station, port)) {
       throw new AppError("endpoint_unreachable", `nothing answers at ${address}:${port} on segment ${segment}`);
     }
