@@ -35,3 +35,8 @@ test("a process that outlives its parent is found, one of our own is not", async
     await once(stranger, "exit");
   }
 });
+
+test("of a folder that is left, only the folder is named", () => {
+  const after = { files: ["/var/lib/left/", "/var/lib/left/a", "/var/lib/left/b/", "/var/lib/left/b/c", "/var/lib/other"] };
+  expect(worldDifference({}, after)).toEqual(["+ files: /var/lib/left/", "+ files: /var/lib/other"]);
+});

@@ -7,7 +7,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, readlinkSync, type Dirent } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** Part name -> sorted lines. Plain data, so a snapshot can be stored and compared by another process. */
 export type World = Readonly<Record<string, readonly string[]>>;
@@ -32,7 +32,9 @@ function processRows(): ProcessRow[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       const stat = readText(`/proc/${name}/stat`);
-      const command = readText(`/proc/${name}/cmdline`)?.replaceAll("\0", " ").trim();
+      const command = readText(`/proc/${name}/cmdline`)
+        ?.replaceAll(/[\0\s]+/g, " ")
+        .trim();
       if (stat === null || command === undefined) return [];
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       return [{ pid: Number(name), state: fields[0] ?? "?", parent: Number(fields[1]), command }];
@@ -209,6 +211,10 @@ export function worldDifference(before: World, after: World): string[] {
       const count = new Map<string, number>();
       for (const line of after[part] ?? []) count.set(line, (count.get(line) ?? 0) + 1);
       for (const line of before[part] ?? []) count.set(line, (count.get(line) ?? 0) - 1);
-      return [...count].filter(([, n]) => n !== 0).map(([line, n]) => `${n > 0 ? "+" : "-"} ${part}: ${line}`);
+      const changed = [...count].filter(([, n]) => n !== 0);
+      // A folder says it all; what is below it would bury the rest.
+      const folders = new Set(changed.map(([line]) => line).filter((line) => line.endsWith("/")));
+      const below = (line: string) => folders.has(`${dirname(line.replace(/\/$/, ""))}/`);
+      return changed.filter(([line]) => !below(line)).map(([line, n]) => `${n > 0 ? "+" : "-"} ${part}: ${line}`);
     });
 }
