@@ -22,6 +22,9 @@ export interface RunningSim {
 export async function startSim(options: { readonly journal: string; readonly socket: string }): Promise<RunningSim> {
   const args = [mainPath, "--journal", options.journal, "--socket", options.socket];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const reap = () => void child.kill("SIGKILL"); // A test run that is cut short must not leave the site behind.
+  process.once("exit", reap);
+  child.once("exit", () => process.off("exit", reap));
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4_000)));
   const failed = once(child, "exit").then(() => Promise.reject(new Error(`the simulated site did not start: ${stderr}`)));
