@@ -46,7 +46,7 @@ log_level=3
 log_outputs="3:file:${dir}/log/libvirtd.log"
 `;
 
-/** libvirtd wants its system user, and re-probes QEMU for 40 s a start while an unusable /dev/kvm is there: both are masked. */
+/** The lock files of consoles hold numbers of processes of this namespace. libvirtd wants its system user, and re-probes QEMU for 40 s a start while an unusable /dev/kvm is there: both are masked. */
 const holderScript = `set -e
 mount -t sysfs sysfs /sys
 hostname libvirt-test
@@ -59,6 +59,7 @@ mount --bind "$1/lib" /var/lib/libvirt
 mount --bind "$1/run" /run/libvirt
 mount --bind "$1/log" /var/log/libvirt
 mount --bind "$1/cache" /var/cache/libvirt
+mount -t tmpfs lock /run/lock
 mount --bind "$1/passwd" /etc/passwd
 mount --bind "$1/group" /etc/group
 if [ -e /dev/kvm ]; then mount --bind -o ro "$1/empty" /dev/kvm; fi

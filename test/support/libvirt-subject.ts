@@ -63,7 +63,10 @@ export function libvirtSubject(site: () => LibvirtSite, image: () => ImageSource
         ),
       remove: async (name) => void (await site().virsh("undefine", name)),
     },
-    kill: (name) => site().killGuest(name),
+    kill: async (name) => {
+      await site().killGuest(name);
+      await stoppedAtEndpoint(site(), name);
+    },
   };
 }
 
@@ -72,4 +75,12 @@ async function foreignDomain(site: LibvirtSite, name: string): Promise<void> {
   const xml = `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>`;
   await site.run("sh", "-c", `printf %s "$1" > "$2/foreign.xml"`, "sh", xml, site.dir);
   await site.virsh("define", join(site.dir, "foreign.xml"));
+}
+
+/** The kernel is done with the process at once, libvirt learns of it a moment later. */
+async function stoppedAtEndpoint(site: LibvirtSite, name: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (!(await site.virsh("domstate", name)).includes("running")) return;
+  }
+  throw new Error(`${name} still runs`);
 }
