@@ -17,7 +17,7 @@ import {
   exposureList,
   exposureUpdate,
   factDelete,
-  factPut,
+  factPutMany,
   machineByName,
   machineUpdate,
   segmentList,
@@ -50,7 +50,8 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
       const machine = await machineByName(tx, vapp.id, change.machine);
       if (machine === undefined) return;
       await machineUpdate(tx, machine.id, { healthy_at: new Date(ctx.clock.now()) });
-      await factPut(tx, machine.id, [{ layer: "application", name: "health", value: "healthy", source: "probe" }], new Date(ctx.clock.now()));
+      const fact = { layer: "application", name: "health", value: "healthy", source: "probe" } as const;
+      await factPutMany(tx, [{ subjectId: machine.id, fact }], new Date(ctx.clock.now()));
       return;
     }
     case "machine.removed":
@@ -77,16 +78,27 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
 async function machineObserved(ctx: ChangeContext, tx: Tx, vapp: VappRow, change: Change & { type: "machine.observed" }): Promise<void> {
   const machine = await machineByName(tx, vapp.id, change.machine);
   if (machine === undefined) return;
-  await factPut(tx, machine.id, change.facts, new Date(ctx.clock.now()));
+  await factPutMany(
+    tx,
+    change.facts.map((fact) => ({ subjectId: machine.id, fact })),
+    new Date(ctx.clock.now()),
+  );
   await machineInState(ctx, tx, vapp, machine, change.power);
 }
 
 /** A machine is now seen in this state. Does nothing when that is what was known. */
-export async function machineInState(ctx: ChangeContext, tx: Tx, vapp: VappRow, machine: MachineRow, state: MachineRow["state"]): Promise<void> {
+export async function machineInState(
+  ctx: ChangeContext,
+  tx: Tx,
+  vapp: VappRow,
+  machine: MachineRow,
+  state: MachineRow["state"],
+): Promise<void> {
   if (machine.state === state) return;
   await machineUpdate(tx, machine.id, { state, state_at: databaseTime as never, ...(state === "running" ? {} : { healthy_at: null }) });
   if (state === "running" && machine.desired === "running") await ledgerAppend(tx, machineLedger(vapp, machine, "running", ctx.source));
-  if (state === "stopped" || state === "crashed" || state === "missing") await ledgerAppend(tx, machineLedger(vapp, machine, "stopped", ctx.source));
+  if (state === "stopped" || state === "crashed" || state === "missing")
+    await ledgerAppend(tx, machineLedger(vapp, machine, "stopped", ctx.source));
   await eventInsert(tx, {
     id: newId("machine", ctx.clock),
     organizationId: vapp.organization_id,

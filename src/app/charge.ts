@@ -29,7 +29,15 @@ export function machineSize({ kind, vcpus, memoryMiB, storageMiB }: DesiredMachi
 }
 
 export function exposureLedger(vapp: Payer, exposure: Pick<ExposureRow, "id" | "name">, state: LedgerState, source: string): LedgerEntry {
-  return { ...payerOf(vapp), resourceId: exposure.id, kind: "exposure", name: `${vapp.name}/${exposure.name}`, size: { type: "exposure" }, state, source };
+  return {
+    ...payerOf(vapp),
+    resourceId: exposure.id,
+    kind: "exposure",
+    name: `${vapp.name}/${exposure.name}`,
+    size: { type: "exposure" },
+    state,
+    source,
+  };
 }
 
 function payerOf(vapp: Payer): Pick<LedgerEntry, "organizationId" | "projectId" | "vappId"> {

@@ -51,7 +51,13 @@ async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
     if (more <= 0) continue;
     if (used + more > quota) {
       throw new AppError("quota_exceeded", `the project's quota of ${dimension} does not allow this`, {
-        detail: [{ constraint: `${used} of ${quota} ${dimension} are taken, this needs ${more} more`, source: "quota of the project", nearest: `a change that needs at most ${quota - used}` }],
+        detail: [
+          {
+            constraint: `${used} of ${quota} ${dimension} are taken, this needs ${more} more`,
+            source: "quota of the project",
+            nearest: `a change that needs at most ${quota - used}`,
+          },
+        ],
       });
     }
     await quotaAdd(tx, planned.projectId, dimension, more);
@@ -61,7 +67,8 @@ async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
 async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {
   const input = planned.input as { offering: string; name?: string; parameters: Record<string, unknown> };
   const { desired } = planned.plan;
-  if (desired === undefined || planned.facts.offering === null) throw new Error(`process ${planned.process.name} deploys without a desired state`);
+  if (desired === undefined || planned.facts.offering === null)
+    throw new Error(`process ${planned.process.name} deploys without a desired state`);
   const name = input.name ?? planned.facts.offering.offering;
   if (!vappNamePattern.test(name)) throw new AppError("invalid_input", `"${name}" cannot name a vApp`);
   if ((await vappByName(tx, ctx.actor.organizationId, name)) !== undefined) {
@@ -85,7 +92,13 @@ async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: 
   });
   for (const secret of desired.secrets) {
     const ciphertext = ctx.platform.secrets.seal(secretPlace(id, secret.name), ctx.platform.secrets.generate(secret.bytes));
-    await secretInsert(tx, { id: newId("secret", ctx.clock), organization_id: ctx.actor.organizationId, vapp_id: id, name: secret.name, ciphertext });
+    await secretInsert(tx, {
+      id: newId("secret", ctx.clock),
+      organization_id: ctx.actor.organizationId,
+      vapp_id: id,
+      name: secret.name,
+      ciphertext,
+    });
   }
   return id;
 }
@@ -97,7 +110,16 @@ async function insertMissing(ctx: DecidedContext, tx: Tx, vappId: string, desire
   for (const { name, isolated } of desired.segments) {
     if (segments.has(name)) continue;
     const id = newId("segment", ctx.clock);
-    await segmentInsert(tx, { id, organization_id, vapp_id: vappId, site_id: desired.siteId, name, external_name: `s${tail(id)}`, isolated, state: "planned" });
+    await segmentInsert(tx, {
+      id,
+      organization_id,
+      vapp_id: vappId,
+      site_id: desired.siteId,
+      name,
+      external_name: `s${tail(id)}`,
+      isolated,
+      state: "planned",
+    });
     segments.set(name, id);
   }
   const machines = new Map((await machineList(tx, [vappId])).map((row) => [row.name, row.id]));
@@ -161,7 +183,13 @@ async function insertExposure(
 }
 
 /** Desired state of what is there; charging for running ends with the acceptance of a stop or a delete. */
-async function changeExisting(ctx: DecidedContext, tx: Tx, vapp: NonNullable<Planned["vapp"]>, desired: DesiredVapp, runId: string): Promise<void> {
+async function changeExisting(
+  ctx: DecidedContext,
+  tx: Tx,
+  vapp: NonNullable<Planned["vapp"]>,
+  desired: DesiredVapp,
+  runId: string,
+): Promise<void> {
   const state = desired.desired === "deleted" ? "deleting" : "changing";
   await vappUpdate(tx, vapp.id, { desired: desired.desired, state, run_id: runId, bump: true });
   const names = new Map(desired.machines.map((machine) => [machine.name, machine]));

@@ -71,6 +71,8 @@ function known<T>(kinds: ReadonlyMap<string, T>, kind: string, noun: string): T 
   const factory = kinds.get(kind);
   if (factory !== undefined) return factory;
   throw new AppError("invalid_input", `there is no ${noun} "${kind}"`, {
-    detail: [{ constraint: `a ${noun} is one of ${[...kinds.keys()].join(", ")}`, source: `built-in ${noun}s`, nearest: "use one of them" }],
+    detail: [
+      { constraint: `a ${noun} is one of ${[...kinds.keys()].join(", ")}`, source: `built-in ${noun}s`, nearest: "use one of them" },
+    ],
   });
 }

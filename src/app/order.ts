@@ -63,7 +63,8 @@ export interface OrderFilter {
 export const listOrders = useCase(
   {
     action: "order.read",
-    resource: async (ctx, filter: OrderFilter) => (filter.vapp === undefined ? organizationResource(ctx) : projectResource(await theVappNamed(ctx, filter.vapp))),
+    resource: async (ctx, filter: OrderFilter) =>
+      filter.vapp === undefined ? organizationResource(ctx) : projectResource(await theVappNamed(ctx, filter.vapp)),
   },
   async (ctx, filter): Promise<OrderView[]> => {
     const vapp = filter.vapp === undefined ? undefined : await theVappNamed(ctx, filter.vapp);
@@ -83,12 +84,20 @@ async function approve(ctx: AppContext, request: OrderRequest): Promise<Approved
   const row = await thePlan(ctx, request.plan);
   if (row.hash !== request.hash) {
     throw new AppError("conflict", "the hash is not the plan's", {
-      detail: [{ constraint: "an order repeats the hash of the plan it approves", source: `plan ${request.plan}`, nearest: `use ${row.hash}` }],
+      detail: [
+        { constraint: "an order repeats the hash of the plan it approves", source: `plan ${request.plan}`, nearest: `use ${row.hash}` },
+      ],
     });
   }
   if (row.expires_at.getTime() < ctx.clock.now()) {
     throw new AppError("conflict", "the plan has expired", {
-      detail: [{ constraint: `the plan was valid until ${row.expires_at.toISOString()}`, source: `plan ${request.plan}`, nearest: "make a new plan" }],
+      detail: [
+        {
+          constraint: `the plan was valid until ${row.expires_at.toISOString()}`,
+          source: `plan ${request.plan}`,
+          nearest: "make a new plan",
+        },
+      ],
     });
   }
   const document = row.document as unknown as PlanDocument;
@@ -129,7 +138,14 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
   await createRun(tx, {
     id: order.runId,
     onFailure: planned.process.onFailure,
-    steps: planned.document.steps.map(({ id, kind, title, input, after, undoable }) => ({ id, kind, title, input: input as never, after, undoable })),
+    steps: planned.document.steps.map(({ id, kind, title, input, after, undoable }) => ({
+      id,
+      kind,
+      title,
+      input: input as never,
+      after,
+      undoable,
+    })),
   });
   await orderInsert(tx, {
     id: order.id,
@@ -151,7 +167,10 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
     subject: formatId("order", order.id),
     data: { action: planned.process.name, summary: planned.plan.summary, run: formatId("run", order.runId), principal: ctx.actor.name },
   });
-  await auditInsert(tx, auditOf(ctx, { order: formatId("order", order.id), process: planned.process.name, hash: planned.hash, vapp: formatId("vapp", vappId) }));
+  await auditInsert(
+    tx,
+    auditOf(ctx, { order: formatId("order", order.id), process: planned.process.name, hash: planned.hash, vapp: formatId("vapp", vappId) }),
+  );
   return order.id;
 }
 
@@ -170,7 +189,11 @@ async function lockVapp(ctx: DecidedContext, tx: Tx, request: PlanRequest): Prom
 function heldBy(vapp: string, runId: string): AppError {
   return new AppError("conflict", `${vapp} is being changed by another order`, {
     detail: [
-      { constraint: "one order at a time changes a vApp", source: `run ${formatId("run", runId)}`, nearest: `wait for it: strat run show ${formatId("run", runId)} --wait` },
+      {
+        constraint: "one order at a time changes a vApp",
+        source: `run ${formatId("run", runId)}`,
+        nearest: `wait for it: strat run show ${formatId("run", runId)} --wait`,
+      },
     ],
   });
 }
@@ -181,15 +204,28 @@ function checkPromises(approved: Approved, planned: Planned): void {
   const before = approved.plan?.document.resolved;
   if (before !== undefined && before.generation !== resolved.generation) {
     throw new AppError("generation_moved", "the vApp changed since the plan was made", {
-      detail: [{ constraint: `the plan was made for generation ${before.generation}`, source: `the vApp has generation ${resolved.generation}`, nearest: "make a new plan" }],
+      detail: [
+        {
+          constraint: `the plan was made for generation ${before.generation}`,
+          source: `the vApp has generation ${resolved.generation}`,
+          nearest: "make a new plan",
+        },
+      ],
     });
   }
   const refusals: Refusal[] = [];
   const broken = (constraint: string, nearest: string) => refusals.push({ constraint, source: "bounds of the order", nearest });
   if (Number(cost.perMonthAfter) > Number(bounds.maxCostPerMonth)) {
-    broken(`costs at most ${bounds.maxCostPerMonth} ${cost.currency} a month, but would cost ${cost.perMonthAfter}`, `raise maxCostPerMonth to ${cost.perMonthAfter}`);
+    broken(
+      `costs at most ${bounds.maxCostPerMonth} ${cost.currency} a month, but would cost ${cost.perMonthAfter}`,
+      `raise maxCostPerMonth to ${cost.perMonthAfter}`,
+    );
   }
-  if (downtimeSeconds > bounds.maxDowntimeSeconds) broken(`is down for at most ${bounds.maxDowntimeSeconds} s, but would be for ${downtimeSeconds} s`, `raise maxDowntimeSeconds to ${downtimeSeconds}`);
+  if (downtimeSeconds > bounds.maxDowntimeSeconds)
+    broken(
+      `is down for at most ${bounds.maxDowntimeSeconds} s, but would be for ${downtimeSeconds} s`,
+      `raise maxDowntimeSeconds to ${downtimeSeconds}`,
+    );
   const kinds = [...new Set(steps.map(({ kind }) => kind))].filter((kind) => !bounds.kinds.includes(kind));
   if (kinds.length > 0) broken(`carries out only ${bounds.kinds.join(", ")}`, `allow ${kinds.join(", ")} too`);
   const siteId = planned.plan.desired?.siteId;

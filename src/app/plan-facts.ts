@@ -1,6 +1,7 @@
 /** Reads everything a process may look at, in one snapshot. */
 import type { Offering } from "#domain/blueprint.ts";
 import type { RenderedVapp } from "#domain/blueprint-render.ts";
+import { tcgOverheadMiB } from "#domain/placement-candidate.ts";
 import type { DesiredMachine, EndpointChoice, ImageChoice, MachineOfVapp, PlanFacts, VappOfPlan } from "#domain/plan.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
@@ -10,7 +11,11 @@ import { endpointList, siteList } from "#store/site.ts";
 import { exposureList, machineList, segmentList, type VappRow } from "#store/vapp.ts";
 
 /** `db` is the pool when planning and the order's transaction when ordering. */
-export async function readPlanFacts(platform: Platform, db: Database, subject: { vapp: VappRow | null; offering: string | null }): Promise<PlanFacts> {
+export async function readPlanFacts(
+  platform: Platform,
+  db: Database,
+  subject: { vapp: VappRow | null; offering: string | null },
+): Promise<PlanFacts> {
   const offeringRow = subject.offering === null ? undefined : await offeringByName(db, subject.offering);
   const offering = (offeringRow?.document as unknown as Offering | undefined) ?? null;
   const [images, sites, endpoints] = [await readImages(db, offering), await siteList(db), await readEndpoints(platform, db)];
@@ -35,26 +40,36 @@ async function readImages(db: Database, offering: Offering | null): Promise<Imag
   return [...images.values()];
 }
 
+/** Host memory a VM takes beyond its own when the CPU does the work; software emulation takes more. */
+const kvmOverheadMiB = 150;
+
 async function readEndpoints(platform: Platform, db: Database): Promise<EndpointChoice[]> {
-  const rows = await endpointList(db);
-  return rows.map((row) => {
+  const rows = (await endpointList(db)).map((row) => {
     const description = row.description as unknown as EndpointDescription | null;
+    const overheadMiBPerVm = description?.accelerator === "tcg" ? tcgOverheadMiB : kvmOverheadMiB;
+    const usedMemoryMiB = Number(row.used_memory_mib) + Number(row.vm_count) * overheadMiBPerVm;
+    return { row, description, overheadMiBPerVm, usedMemoryMiB, hostName: description?.host ?? row.name };
+  });
+  return rows.map(({ row, description, overheadMiBPerVm, hostName }) => {
+    // Endpoints on one host share it: what any of them has promised is taken for all.
+    const sharing = rows.filter((other) => other.row.site_id === row.site_id && other.hostName === hostName);
     const { capabilities } = platform.endpoints.providerOf(row);
     return {
       id: row.id,
       name: row.name,
       siteId: row.site_id,
-      hostName: description?.host ?? row.name,
+      hostName,
       provider: row.provider,
       machineKinds: capabilities.machineKinds,
       imageFormats: capabilities.imageFormats,
       // Capacity of an endpoint nobody has looked at is unknown, so nothing is placed there.
       state: description === null ? "unreachable" : row.state,
       accelerator: description?.accelerator ?? "none",
+      overheadMiBPerVm,
       vcpus: description?.vcpus ?? 0,
       memoryMiB: description?.memoryMiB ?? 0,
-      usedVcpus: Number(row.used_vcpus),
-      usedMemoryMiB: Number(row.used_memory_mib),
+      usedVcpus: sharing.reduce((sum, other) => sum + Number(other.row.used_vcpus), 0),
+      usedMemoryMiB: sharing.reduce((sum, other) => sum + other.usedMemoryMiB, 0),
     };
   });
 }
@@ -73,7 +88,12 @@ async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
     state: vapp.state,
     siteId: vapp.site_id,
     tiers: (vapp.blueprint as unknown as RenderedVapp).tiers.map(({ name, after }) => ({ name, after })),
-    machines: machines.map((row): MachineOfVapp => ({ ...(row.spec as unknown as DesiredMachine), id: row.id, endpointName: row.endpoint_name, state: row.state })),
+    machines: machines.map((row): MachineOfVapp => ({
+      ...(row.spec as unknown as DesiredMachine),
+      id: row.id,
+      endpointName: row.endpoint_name,
+      state: row.state,
+    })),
     segments: segments.map(({ id, name, isolated, state }) => ({ id, name, isolated, state })),
     exposures: exposures.map((row) => ({
       id: row.id,

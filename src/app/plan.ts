@@ -6,7 +6,16 @@ import { createHash } from "node:crypto";
 import { AppError } from "#domain/error.ts";
 import { formatId, parseId } from "#domain/id.ts";
 import { canonicalJson, hashOf, type Json } from "#domain/json.ts";
-import { planLimits, type DesiredVapp, type PlanDocument, type PlanFacts, type PlanRequest, type PlanStep, type PlanView, type Promised } from "#domain/plan.ts";
+import {
+  planLimits,
+  type DesiredVapp,
+  type PlanDocument,
+  type PlanFacts,
+  type PlanRequest,
+  type PlanStep,
+  type PlanView,
+  type Promised,
+} from "#domain/plan.ts";
 import type { ProcessDefinition, ProcessPlan } from "#process/contract.ts";
 import type { AppContext, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
@@ -67,13 +76,25 @@ export async function planChange(ctx: AppContext, db: Database, request: PlanReq
   const plan = process.plan(facts, input);
   const steps = checkSteps(platform, plan);
   const document = await describe(ctx, db, { process, projectId, facts, plan, steps, offering, promised });
-  const intent = { action: request.action, vapp: vapp?.id ?? null, project: projectId, input, resolved: document.resolved, bounds: document.bounds };
+  const intent = {
+    action: request.action,
+    vapp: vapp?.id ?? null,
+    project: projectId,
+    input,
+    resolved: document.resolved,
+    bounds: document.bounds,
+  };
   const hash = hashOf("plan", intent, sha256);
   return { process, projectId, vapp, input: input as Json, facts, plan, document, hash };
 }
 
 /** Stores the plan people will see; the only thing planning writes. */
-export async function storePlan(ctx: AppContext, request: PlanRequest, planned: Planned, db: Database = ctx.platform.database): Promise<PlanView> {
+export async function storePlan(
+  ctx: AppContext,
+  request: PlanRequest,
+  planned: Planned,
+  db: Database = ctx.platform.database,
+): Promise<PlanView> {
   const row = {
     id: newId("plan", ctx.clock),
     organization_id: ctx.actor.organizationId,
@@ -122,7 +143,13 @@ function theProcess(platform: Platform, action: string): ProcessDefinition<unkno
   const process = platform.processes.get(action);
   if (process !== undefined) return process;
   throw new AppError("invalid_input", `there is no process "${action}"`, {
-    detail: [{ constraint: "an order names an installed process", source: "processes", nearest: `use one of: ${[...platform.processes.keys()].join(", ")}` }],
+    detail: [
+      {
+        constraint: "an order names an installed process",
+        source: "processes",
+        nearest: `use one of: ${[...platform.processes.keys()].join(", ")}`,
+      },
+    ],
   });
 }
 
@@ -256,4 +283,3 @@ export function quotaDelta(before: Omit<DesiredVapp, "secrets"> | null, after: D
 function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
-

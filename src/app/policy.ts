@@ -11,8 +11,25 @@ import { AppError } from "#domain/error.ts";
 import type { Actor } from "#app/context.ts";
 
 export const actions = [
-  "plan.make", "process.run", "order.read", "run.read", "run.cancel", "vapp.read", "vapp.exec", "image.read", "image.write", "image.delete",
-  "offering.read", "offering.write", "site.read", "site.write", "endpoint.read", "endpoint.write", "event.read", "audit.read", "bill.read",
+  "plan.make",
+  "process.run",
+  "order.read",
+  "run.read",
+  "run.cancel",
+  "vapp.read",
+  "vapp.exec",
+  "image.read",
+  "image.write",
+  "image.delete",
+  "offering.read",
+  "offering.write",
+  "site.read",
+  "site.write",
+  "endpoint.read",
+  "endpoint.write",
+  "event.read",
+  "audit.read",
+  "bill.read",
 ] as const;
 export type Action = (typeof actions)[number];
 
@@ -75,7 +92,9 @@ export function validatePolicies(policies: readonly PolicyText[]): void {
   const staticPolicies = Object.fromEntries(policies.map((p) => [p.name, p.document]));
   const answer = cedar.validate({ schema: policySchema, policies: { staticPolicies } });
   const errors =
-    answer.type === "failure" ? answer.errors.map((e) => e.message) : answer.validationErrors.map((e) => `${e.policyId}: ${e.error.message}`);
+    answer.type === "failure"
+      ? answer.errors.map((e) => e.message)
+      : answer.validationErrors.map((e) => `${e.policyId}: ${e.error.message}`);
   if (errors.length > 0) {
     throw new AppError("invalid_input", "the policy set is not valid", {
       detail: errors.map((message) => ({ constraint: message, source: "Cedar schema", nearest: "correct the policy named" })),
@@ -110,7 +129,11 @@ export class PolicyGate {
       preparsedPolicySetId: this.digest,
       entities: [
         { uid: principal, attrs: { organization: actor.organizationId }, parents: roles },
-        { uid: target, attrs: { organization: resource.organizationId, project: resource.projectId ?? "", shared: resource.shared }, parents: [] },
+        {
+          uid: target,
+          attrs: { organization: resource.organizationId, project: resource.projectId ?? "", shared: resource.shared },
+          parents: [],
+        },
       ],
     });
     if (answer.type === "failure") {

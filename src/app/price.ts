@@ -23,7 +23,9 @@ export interface Price {
 export function priceOf(vapp: Priced | null, card: Json, at: Date): Price {
   const parsed = parseRateCard(card);
   const sizes: LedgerSize[] =
-    vapp === null || vapp.desired !== "running" ? [] : [...vapp.machines.map(machineSize), ...vapp.exposures.map(() => ({ type: "exposure" as const }))];
+    vapp === null || vapp.desired !== "running"
+      ? []
+      : [...vapp.machines.map(machineSize), ...vapp.exposures.map(() => ({ type: "exposure" as const }))];
   const perHour = costPerHour(sizes, parsed, at.getTime());
   return { currency: parsed.currency, perHour, perMonth: new Decimal(perHour).times(hoursPerMonth).toFixed(2, Decimal.ROUND_HALF_EVEN) };
 }

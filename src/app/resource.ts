@@ -11,7 +11,9 @@ export async function theProject(ctx: AppContext, name: string) {
   const row = await projectByName(ctx.platform.database, ctx.actor.organizationId, name);
   if (row !== undefined) return row;
   throw new AppError("not_found", `there is no project "${name}"`, {
-    detail: [{ constraint: "a request names a project of your organization", source: "projects", nearest: "leave it out to use `default`" }],
+    detail: [
+      { constraint: "a request names a project of your organization", source: "projects", nearest: "leave it out to use `default`" },
+    ],
   });
 }
 
@@ -21,7 +23,13 @@ export async function theVappNamed(ctx: AppContext, text: string, db: Database =
   const row = byId ? await vappById(db, parseId("vapp", text)) : await vappByName(db, ctx.actor.organizationId, text);
   if (row !== undefined && row.organization_id === ctx.actor.organizationId) return row;
   throw new AppError("not_found", `there is no vApp "${text}"`, {
-    detail: [{ constraint: "a request names an existing vApp by id or name", source: "vApps of your organization", nearest: "list them with `strat vapp ls`" }],
+    detail: [
+      {
+        constraint: "a request names an existing vApp by id or name",
+        source: "vApps of your organization",
+        nearest: "list them with `strat vapp ls`",
+      },
+    ],
   });
 }
 

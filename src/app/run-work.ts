@@ -21,7 +21,19 @@ import { eventInsert } from "#store/event.ts";
 import { quotaAdd, quotaLock } from "#store/installation.ts";
 import { ledgerAppend } from "#store/ledger.ts";
 import { orderByRun, orderFinish } from "#store/order.ts";
-import { databaseTime, exposureList, exposureUpdate, machineList, machineUpdate, secretsDelete, segmentList, segmentUpdate, vappLock, vappUpdate, type VappRow } from "#store/vapp.ts";
+import {
+  databaseTime,
+  exposureList,
+  exposureUpdate,
+  machineList,
+  machineUpdate,
+  secretsDelete,
+  segmentList,
+  segmentUpdate,
+  vappLock,
+  vappUpdate,
+  type VappRow,
+} from "#store/vapp.ts";
 
 export function runWork(platform: Platform, clock: Clock): RunWork {
   const kinds = stepKinds(platform);
@@ -94,7 +106,15 @@ interface Source {
   readonly source: string;
 }
 
-async function applySettlement(ctx: Source, tx: Tx, vapp: VappRow, runId: string, step: RunStep, phase: "do" | "undo", settlement: StepSettlement): Promise<void> {
+async function applySettlement(
+  ctx: Source,
+  tx: Tx,
+  vapp: VappRow,
+  runId: string,
+  step: RunStep,
+  phase: "do" | "undo",
+  settlement: StepSettlement,
+): Promise<void> {
   if (settlement.outcome !== "failed") {
     for (const change of (settlement.changes as readonly Change[] | undefined) ?? []) await applyChange(ctx, tx, vapp, change);
   }
@@ -104,7 +124,11 @@ async function applySettlement(ctx: Source, tx: Tx, vapp: VappRow, runId: string
     vappId: vapp.id,
     type: `step.${settlement.outcome === "ok" ? (phase === "do" ? "succeeded" : "undone") : settlement.outcome === "wait" ? "waiting" : "failed"}`,
     subject: formatId("run", runId),
-    data: { step: step.id, title: step.title, ...(settlement.outcome === "failed" ? { code: settlement.error.code, message: settlement.error.message } : {}) },
+    data: {
+      step: step.id,
+      title: step.title,
+      ...(settlement.outcome === "failed" ? { code: settlement.error.code, message: settlement.error.message } : {}),
+    },
   });
 }
 
@@ -160,7 +184,8 @@ async function releaseVapp(ctx: Source, tx: Tx, vapp: VappRow): Promise<void> {
     await machineRemoved(ctx, tx, vapp, machine.name);
     await machineUpdate(tx, machine.id, { released_at: now });
   }
-  for (const segment of segments) await segmentUpdate(tx, segment.id, { state: "removed", prefix: null, gateway: null, attachment: null, released_at: now });
+  for (const segment of segments)
+    await segmentUpdate(tx, segment.id, { state: "removed", prefix: null, gateway: null, attachment: null, released_at: now });
   await secretsDelete(tx, vapp.id);
   const taken = quotaOf({
     desired: "running",
@@ -170,7 +195,7 @@ async function releaseVapp(ctx: Source, tx: Tx, vapp: VappRow): Promise<void> {
     exposures: exposures as never,
     secrets: [],
   });
-  for (const { dimension } of await quotaLock(tx, vapp.project_id)) await quotaAdd(tx, vapp.project_id, dimension, -(taken[dimension] ?? 0));
+  for (const { dimension } of await quotaLock(tx, vapp.project_id))
+    await quotaAdd(tx, vapp.project_id, dimension, -(taken[dimension] ?? 0));
   await vappUpdate(tx, vapp.id, { run_id: null, desired: "deleted", state: "deleted", deleted_at: now });
 }
-

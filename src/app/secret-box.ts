@@ -14,7 +14,8 @@ export class SecretBox {
   readonly #key: Buffer;
 
   constructor(key: Buffer) {
-    if (key.length !== keyBytes) throw new AppError("internal", "the secret key file is damaged", { internal: `expected ${keyBytes} bytes, found ${key.length}` });
+    if (key.length !== keyBytes)
+      throw new AppError("internal", "the secret key file is damaged", { internal: `expected ${keyBytes} bytes, found ${key.length}` });
     this.#key = key;
   }
 

@@ -17,7 +17,10 @@ interface UseCase<I> {
   readonly resource: (ctx: AppContext, input: I) => Subject | Promise<Subject>;
 }
 
-export function useCase<I, O>(definition: UseCase<I>, body: (ctx: DecidedContext, input: I) => Promise<O>): (ctx: AppContext, input: I) => Promise<O> {
+export function useCase<I, O>(
+  definition: UseCase<I>,
+  body: (ctx: DecidedContext, input: I) => Promise<O>,
+): (ctx: AppContext, input: I) => Promise<O> {
   return async (ctx, input) => {
     try {
       const subject = await definition.resource(ctx, input);

@@ -2,11 +2,25 @@
 import { z } from "zod";
 
 export const offeringViewSchema = z
-  .object({ id: z.string(), name: z.string(), version: z.string(), summary: z.string(), digest: z.string(), parameters: z.json(), document: z.json(), createdAt: z.string() })
+  .object({
+    id: z.string(),
+    name: z.string(),
+    version: z.string(),
+    summary: z.string(),
+    digest: z.string(),
+    parameters: z.json(),
+    document: z.json(),
+    createdAt: z.string(),
+  })
   .meta({ id: "Offering" });
 export type OfferingView = z.infer<typeof offeringViewSchema>;
 
-export const imageVariantSchema = z.object({ format: z.enum(["qcow2", "lxd", "sim"]), digest: z.string(), sizeBytes: z.int(), path: z.string().nullable() });
+export const imageVariantSchema = z.strictObject({
+  format: z.enum(["qcow2", "lxd", "sim"]),
+  digest: z.string(),
+  sizeBytes: z.int(),
+  path: z.string().nullable(),
+});
 
 export const imageViewSchema = z
   .object({ id: z.string(), name: z.string(), recipeHash: z.string(), variants: z.array(imageVariantSchema), createdAt: z.string() })
@@ -14,21 +28,32 @@ export const imageViewSchema = z
 export type ImageView = z.infer<typeof imageViewSchema>;
 
 export const imageWriteSchema = z
-  .object({ name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/), recipeHash: z.string().max(128), variants: z.array(imageVariantSchema).min(1).max(8) })
+  .strictObject({
+    name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/),
+    recipeHash: z.string().max(128),
+    variants: z.array(imageVariantSchema).min(1).max(8),
+  })
   .meta({ id: "ImageWrite" });
 export type ImageWrite = z.infer<typeof imageWriteSchema>;
 
 export const siteViewSchema = z
-  .object({ id: z.string(), name: z.string(), kind: z.enum(["own", "partner", "public"]), location: z.string(), fabric: z.object({ kind: z.string() }), generation: z.int() })
+  .object({
+    id: z.string(),
+    name: z.string(),
+    kind: z.enum(["own", "partner", "public"]),
+    location: z.string(),
+    fabric: z.object({ kind: z.string() }),
+    generation: z.int(),
+  })
   .meta({ id: "Site" });
 export type SiteView = z.infer<typeof siteViewSchema>;
 
 export const siteWriteSchema = z
-  .object({
+  .strictObject({
     name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/),
     kind: z.enum(["own", "partner", "public"]).default("own"),
     location: z.string().max(120).default("here"),
-    fabric: z.object({ kind: z.string().max(30), config: z.json() }),
+    fabric: z.strictObject({ kind: z.string().max(30), config: z.json() }),
   })
   .meta({ id: "SiteWrite" });
 export type SiteWrite = z.infer<typeof siteWriteSchema>;
@@ -55,7 +80,7 @@ export const endpointViewSchema = z
 export type EndpointView = z.infer<typeof endpointViewSchema>;
 
 export const endpointWriteSchema = z
-  .object({ name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), site: z.string(), provider: z.string().max(30), config: z.json() })
+  .strictObject({ name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), site: z.string(), provider: z.string().max(30), config: z.json() })
   .meta({ id: "EndpointWrite" });
 export type EndpointWrite = z.infer<typeof endpointWriteSchema>;
 
@@ -118,7 +143,7 @@ export const billViewSchema = z
   .meta({ id: "Bill" });
 export type BillView = z.infer<typeof billViewSchema>;
 
-export const pageQuerySchema = z.object({
+export const pageQuerySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(500).default(100),
   after: z.string().max(100).optional().meta({ description: "Id of the last item of the page before" }),
 });

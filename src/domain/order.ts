@@ -6,7 +6,7 @@ export const orderStates = ["running", "succeeded", "compensated", "failed"] as 
 
 export const orderRequestSchema = z
   .union([
-    z.object({ plan: z.string(), hash: z.string() }).meta({ description: "Carry out a plan made before" }),
+    z.strictObject({ plan: z.string().max(100), hash: z.string().max(100) }).meta({ description: "Carry out a plan made before" }),
     planRequestSchema.extend({ bounds: promisedSchema.optional() }).meta({ description: "Plan and order in one go" }),
   ])
   .meta({ id: "OrderRequest" });

@@ -8,7 +8,10 @@ import type { PowerState } from "#domain/change.ts";
 
 export const planLimits = { steps: 2_000, machines: 200, lifetimeMs: 60 * 60 * 1000 } as const;
 
-export const healthSchema = z.union([z.object({ tcp: z.number().int() }), z.object({ http: z.object({ port: z.number().int(), path: z.string() }) })]);
+export const healthSchema = z.union([
+  z.object({ tcp: z.number().int() }),
+  z.object({ http: z.object({ port: z.number().int(), path: z.string() }) }),
+]);
 export type Health = z.infer<typeof healthSchema>;
 
 /** A machine as the vApp wants it; becomes a row when the order is accepted. */
@@ -72,9 +75,11 @@ export interface EndpointChoice {
   readonly imageFormats: readonly ("qcow2" | "lxd" | "sim")[];
   readonly state: "unchecked" | "ready" | "unreachable";
   readonly accelerator: "kvm" | "tcg" | "none";
+  /** Host memory a VM takes here beyond its own. */
+  readonly overheadMiBPerVm: number;
   readonly vcpus: number;
   readonly memoryMiB: number;
-  /** Promised to machines of ours in any state but deleted. */
+  /** Promised on the host, through any of its endpoints, to machines of ours in any state but deleted; memory with overhead. */
   readonly usedVcpus: number;
   readonly usedMemoryMiB: number;
 }
@@ -143,7 +148,7 @@ export const resolvedSchema = z.object({
 });
 
 /** Promises the order must keep; only a broken one refuses it. */
-export const boundsSchema = z.object({
+export const boundsSchema = z.strictObject({
   maxCostPerMonth: z.string().meta({ description: "Decimal amount in the currency of the rate card" }),
   maxDowntimeSeconds: z.int().min(0),
   sites: z.array(z.string()).meta({ description: "Names of the sites the vApp may touch" }),
@@ -189,7 +194,7 @@ export const planViewSchema = z
 export type PlanView = z.infer<typeof planViewSchema>;
 
 export const planRequestSchema = z
-  .object({
+  .strictObject({
     action: z.string().max(64).meta({ description: "Name of a process: deploy, delete, start, stop, repair, ..." }),
     vapp: z.string().optional().meta({ description: "Id or name of the vApp; not for deploy" }),
     project: z.string().max(64).optional().meta({ description: "Name of the project; default `default`" }),

@@ -91,10 +91,13 @@ export const vappDetailSchema = vappViewSchema
 export type VappView = z.infer<typeof vappDetailSchema>;
 
 export const execRequestSchema = z
-  .object({
+  .strictObject({
     machine: z.string().max(64),
     argv: z.array(z.string().max(4096)).min(1).max(64),
-    stdin: z.string().max(1024 * 1024).optional(),
+    stdin: z
+      .string()
+      .max(1024 * 1024)
+      .optional(),
     timeoutMs: z.int().min(1).max(60_000).default(30_000),
   })
   .meta({ id: "ExecRequest" });

@@ -84,7 +84,10 @@ export interface StepContext extends CallContext {
   /** Output of a step that already succeeded in this run, or null. */
   output(stepId: string): Json | null;
   /** Runs a command in a machine of this vApp, by its name. */
-  channel(machine: string, command: { readonly argv: readonly string[]; readonly stdin?: string; readonly timeoutMs?: number }): Promise<ChannelReply>;
+  channel(
+    machine: string,
+    command: { readonly argv: readonly string[]; readonly stdin?: string; readonly timeoutMs?: number },
+  ): Promise<ChannelReply>;
 }
 
 /** Written as a method so that a kind of any input fits a registry of kinds; inputs are parsed before executors see them. */

@@ -17,12 +17,22 @@ export const deleteVapp: ProcessDefinition<z.infer<typeof deleteInput>> = {
   onFailure: "stop",
   plan(facts, input) {
     const vapp = theVappOf(facts, "delete");
-    const settle: Step[] = input.settle === undefined ? [] : [step("run.settle", "before", "Wait until the run before has been undone", { run: input.settle })];
+    const settle: Step[] =
+      input.settle === undefined ? [] : [step("run.settle", "before", "Wait until the run before has been undone", { run: input.settle })];
     const first = settle.map(({ id }) => id);
     const exposures = vapp.exposures.map(({ name }) => step("exposure.remove", name, `Close exposure ${name}`, { exposure: name }, first));
-    const machines = stopInSequence(vapp, "machine.remove", (name) => `Remove machine ${name}`, [...first, ...exposures.map(({ id }) => id)]);
+    const machines = stopInSequence(vapp, "machine.remove", (name) => `Remove machine ${name}`, [
+      ...first,
+      ...exposures.map(({ id }) => id),
+    ]);
     const segments = vapp.segments.map(({ name }) =>
-      step("segment.remove", name, `Remove segment ${name}`, { segment: name }, [...first, ...exposures, ...machines].map((before) => (typeof before === "string" ? before : before.id))),
+      step(
+        "segment.remove",
+        name,
+        `Remove segment ${name}`,
+        { segment: name },
+        [...first, ...exposures, ...machines].map((before) => (typeof before === "string" ? before : before.id)),
+      ),
     );
     return {
       steps: [...settle, ...exposures, ...machines, ...segments],

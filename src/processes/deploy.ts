@@ -3,7 +3,6 @@ import { z } from "zod";
 import { renderBlueprint, type RenderedMachine, type RenderedVapp } from "#domain/blueprint-render.ts";
 import { AppError } from "#domain/error.ts";
 import { place, type Placement } from "#domain/placement.ts";
-import { tcgOverheadMiB } from "#domain/placement-candidate.ts";
 import type { DesiredMachine, PlanFacts } from "#domain/plan.ts";
 import { defaultSizes, sizeNamed } from "#domain/size.ts";
 import { vappNamePattern } from "#domain/vapp.ts";
@@ -27,7 +26,13 @@ export const deploy: ProcessDefinition<DeployInput> = {
   plan(facts, input) {
     if (facts.offering === null) {
       throw new AppError("not_found", `there is no offering "${input.offering}"`, {
-        detail: [{ constraint: "a deployment names an offering of the catalogue", source: "catalogue", nearest: "list them with `strat offering ls`" }],
+        detail: [
+          {
+            constraint: "a deployment names an offering of the catalogue",
+            source: "catalogue",
+            nearest: "list them with `strat offering ls`",
+          },
+        ],
       });
     }
     const rendered = renderBlueprint(facts.offering, input.parameters);
@@ -55,22 +60,37 @@ function placed(facts: PlanFacts, rendered: RenderedVapp, siteName: string | und
   for (const machine of rendered.machines) {
     if (formats.has(machine.image)) continue;
     throw new AppError("conflict", `image ${machine.image} is not there yet`, {
-      detail: [{ constraint: `tier ${machine.tier} needs image ${machine.image}`, source: rendered.source, nearest: `build it: strat image build ${machine.image}` }],
+      detail: [
+        {
+          constraint: `tier ${machine.tier} needs image ${machine.image}`,
+          source: rendered.source,
+          nearest: `build it: strat image build ${machine.image}`,
+        },
+      ],
     });
   }
   const site = facts.sites.find((candidate) => candidate.name === siteName);
   if (siteName !== undefined && site === undefined) {
     throw new AppError("not_found", `there is no site "${siteName}"`, {
-      detail: [{ constraint: "a deployment goes to a known site", source: "sites", nearest: `use one of: ${facts.sites.map(({ name }) => name).join(", ") || "(none yet)"}` }],
+      detail: [
+        {
+          constraint: "a deployment goes to a known site",
+          source: "sites",
+          nearest: `use one of: ${facts.sites.map(({ name }) => name).join(", ") || "(none yet)"}`,
+        },
+      ],
     });
   }
   const placement = place({
-    machines: rendered.machines.map((machine) => ({ ...machine, ...sizeFacts(machine.size, rendered.source), imageFormats: formats.get(machine.image)! })),
+    machines: rendered.machines.map((machine) => ({
+      ...machine,
+      ...sizeFacts(machine.size, rendered.source),
+      imageFormats: formats.get(machine.image)!,
+    })),
     endpoints: facts.endpoints.map((endpoint) => ({
       ...endpoint,
       freeVcpus: endpoint.vcpus * vcpuOvercommit - endpoint.usedVcpus,
       freeMemoryMiB: endpoint.memoryMiB - endpoint.usedMemoryMiB,
-      overheadMiBPerVm: endpoint.accelerator === "tcg" ? tcgOverheadMiB : vmOverheadMiB,
       costPerHour: null,
     })),
     ...(site === undefined ? {} : { rules: { sites: { ids: [site.id], source: "the order's input" } } }),
@@ -81,8 +101,6 @@ function placed(facts: PlanFacts, rendered: RenderedVapp, siteName: string | und
 
 /** vCPUs are time slices, not cores: this many are promised per hardware thread. */
 const vcpuOvercommit = 8;
-/** QEMU's own memory beside the guest's when the CPU does the work. */
-const vmOverheadMiB = 150;
 
 function sizeFacts(name: string, source: string): { vcpus: number; memoryMiB: number } {
   const { vcpus, memoryMiB } = sizeNamed(name, defaultSizes, source);
@@ -91,7 +109,9 @@ function sizeFacts(name: string, source: string): { vcpus: number; memoryMiB: nu
 
 function desiredMachine(facts: PlanFacts, machine: RenderedMachine, placement: Placement, source: string): DesiredMachine {
   const assignment = placement.assignments.find((candidate) => candidate.machine === machine.name)!;
-  const variant = facts.images.find((image) => image.name === machine.image)!.variants.find(({ format }) => format === assignment.imageFormat)!;
+  const variant = facts.images
+    .find((image) => image.name === machine.image)!
+    .variants.find(({ format }) => format === assignment.imageFormat)!;
   return {
     name: machine.name,
     tier: machine.tier,
@@ -113,24 +133,42 @@ function deploySteps(facts: PlanFacts, rendered: RenderedVapp, machines: readonl
   const endpointName = (id: string) => facts.endpoints.find((endpoint) => endpoint.id === id)!.name;
   const segments = rendered.segments.map(({ name }) => step("segment.ensure", name, `Create segment ${name}`, { segment: name }));
   const addresses = machines.map(({ name, segments: own }) =>
-    step("address.ensure", name, `Allocate addresses of ${name}`, { machine: name }, own.map((segment) => stepId("segment.ensure", segment))),
+    step(
+      "address.ensure",
+      name,
+      `Allocate addresses of ${name}`,
+      { machine: name },
+      own.map((segment) => stepId("segment.ensure", segment)),
+    ),
   );
   const images = new Map<string, Step>();
   for (const { endpointId, image, imageDigest } of machines) {
     const name = `${image}@${endpointName(endpointId)}`;
-    images.set(name, step("image.ensure", name, `Bring image ${image} to ${endpointName(endpointId)}`, { endpoint: endpointId, image, digest: imageDigest }));
+    images.set(
+      name,
+      step("image.ensure", name, `Bring image ${image} to ${endpointName(endpointId)}`, {
+        endpoint: endpointId,
+        image,
+        digest: imageDigest,
+      }),
+    );
   }
   const allAddresses = addresses.map(({ id }) => id);
   const creations = machines.map((machine) => {
     const where = endpointName(machine.endpointId);
     const title = `Create ${machine.kind === "vm" ? "VM" : "container"} ${machine.name} on ${where}`;
     // Every seed holds the names of all machines, so all addresses come first.
-    return step("machine.ensure", machine.name, title, { machine: machine.name }, [...allAddresses, stepId("image.ensure", `${machine.image}@${where}`)]);
+    return step("machine.ensure", machine.name, title, { machine: machine.name }, [
+      ...allAddresses,
+      stepId("image.ensure", `${machine.image}@${where}`),
+    ]);
   });
   const applications = configureInSequence(machines, rendered.tiers, (machine) => [stepId("machine.ensure", machine)]);
   const exposures = rendered.exposures.map((exposure) => {
     const machine = machines.find(({ name }) => name === exposure.machine)!;
-    return step("exposure.ensure", exposure.name, `Expose port ${exposure.port} of ${exposure.machine}`, { exposure: exposure.name }, [settled(machine)]);
+    return step("exposure.ensure", exposure.name, `Expose port ${exposure.port} of ${exposure.machine}`, { exposure: exposure.name }, [
+      settled(machine),
+    ]);
   });
   return [...segments, ...addresses, ...images.values(), ...creations, ...applications, ...exposures];
 }

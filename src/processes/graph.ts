@@ -28,7 +28,10 @@ export function configureInSequence(
   const afterOf = new Map(tiers.map((tier) => [tier.name, tier.after]));
   return machines.flatMap((machine) => {
     const before = machines.filter((other) => afterOf.get(machine.tier)?.includes(other.tier)).map((other) => settled(other));
-    const apply = step("context.apply", machine.name, `Configure ${machine.name}`, { machine: machine.name }, [...booted(machine.name), ...before]);
+    const apply = step("context.apply", machine.name, `Configure ${machine.name}`, { machine: machine.name }, [
+      ...booted(machine.name),
+      ...before,
+    ]);
     if (machine.health === null) return [apply];
     return [apply, step("health.wait", machine.name, `Wait until ${machine.name} is healthy`, { machine: machine.name }, [apply.id])];
   });
@@ -40,7 +43,12 @@ export function settled(machine: NamedMachine): string {
 }
 
 /** Stops in reverse start sequence: a machine stops after those that depend on its tier. */
-export function stopInSequence(vapp: VappOfPlan, kind: "machine.stop" | "machine.remove", titleOf: (machine: string) => string, first: readonly string[]): Step[] {
+export function stopInSequence(
+  vapp: VappOfPlan,
+  kind: "machine.stop" | "machine.remove",
+  titleOf: (machine: string) => string,
+  first: readonly string[],
+): Step[] {
   const dependents = (tier: string) => vapp.tiers.filter((other) => other.after.includes(tier)).map((other) => other.name);
   return vapp.machines.map((machine) => {
     const later = vapp.machines.filter((other) => dependents(machine.tier).includes(other.tier)).map((other) => stepId(kind, other.name));

@@ -20,13 +20,25 @@ export const repair: ProcessDefinition<z.infer<typeof repairInput>> = {
     const vapp = theLivingVappOf(facts, "repair");
     if (vapp.desired !== "running") {
       throw new AppError("conflict", `${vapp.name} is meant to be ${vapp.desired}`, {
-        detail: [{ constraint: "only a vApp that is meant to run is repaired", source: "process repair", nearest: `start it: strat vapp start ${vapp.name}` }],
+        detail: [
+          {
+            constraint: "only a vApp that is meant to run is repaired",
+            source: "process repair",
+            nearest: `start it: strat vapp start ${vapp.name}`,
+          },
+        ],
       });
     }
     const segments = vapp.segments.map(({ name }) => step("segment.ensure", name, `Check segment ${name}`, { segment: name }));
     const network = segments.map(({ id }) => id);
     const machines = vapp.machines.map(({ name, endpointName, state }) =>
-      step("machine.ensure", name, `${state === "running" ? "Check" : "Bring back"} ${name} on ${endpointName}`, { machine: name }, network),
+      step(
+        "machine.ensure",
+        name,
+        `${state === "running" ? "Check" : "Bring back"} ${name} on ${endpointName}`,
+        { machine: name },
+        network,
+      ),
     );
     const applications = configureInSequence(vapp.machines, vapp.tiers, (machine) => [stepId("machine.ensure", machine)]);
     const exposures = vapp.exposures.map((exposure) => {

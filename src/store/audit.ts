@@ -81,7 +81,17 @@ export async function auditSeal(db: Database, organizationId: string): Promise<n
 export function auditHash(
   previous: string,
   seq: number,
-  row: { id: number; organization_id: string; principal_id: string | null; action: string; resource: string; decision: string; request_id: string; data: unknown; at: Date },
+  row: {
+    id: number;
+    organization_id: string;
+    principal_id: string | null;
+    action: string;
+    resource: string;
+    decision: string;
+    request_id: string;
+    data: unknown;
+    at: Date;
+  },
 ): string {
   const body = canonicalJson({
     seq,

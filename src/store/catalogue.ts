@@ -17,7 +17,10 @@ export function offeringById(db: Database, id: string) {
 }
 
 /** A published version never changes: a conflict on (organization, name, version) inserts nothing. */
-export function offeringInsert(tx: Tx, row: { id: string; organization_id: string; name: string; version: string; document: string; digest: string }) {
+export function offeringInsert(
+  tx: Tx,
+  row: { id: string; organization_id: string; name: string; version: string; document: string; digest: string },
+) {
   return tx
     .insertInto("offering")
     .values(row)
@@ -26,7 +29,11 @@ export function offeringInsert(tx: Tx, row: { id: string; organization_id: strin
 }
 
 export async function imageList(db: Database, names?: readonly string[]) {
-  let query = db.selectFrom("image").innerJoin("image_variant", "image_variant.image_id", "image.id").selectAll("image").select(["format", "digest", "size_bytes", "path"]);
+  let query = db
+    .selectFrom("image")
+    .innerJoin("image_variant", "image_variant.image_id", "image.id")
+    .selectAll("image")
+    .select(["format", "digest", "size_bytes", "path"]);
   if (names !== undefined) query = query.where("image.name", "in", names.length === 0 ? [""] : [...names]);
   return query.orderBy("image.name").orderBy("format").execute();
 }

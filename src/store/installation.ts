@@ -71,3 +71,15 @@ export async function quotaAdd(tx: Tx, projectId: string, dimension: string, del
 export function quotaLock(tx: Tx, projectId: string) {
   return tx.selectFrom("quota_balance").selectAll().where("project_id", "=", projectId).orderBy("dimension").forUpdate().execute();
 }
+
+export function projectList(db: Database, organizationId: string) {
+  return db.selectFrom("project").selectAll().where("organization_id", "=", organizationId).orderBy("name").execute();
+}
+
+export function projectsAll(db: Database) {
+  return db.selectFrom("project").select(["id", "name"]).orderBy("id").execute();
+}
+
+export function quotaSet(tx: Tx, projectId: string, dimension: string, used: number) {
+  return tx.updateTable("quota_balance").set({ used }).where("project_id", "=", projectId).where("dimension", "=", dimension).execute();
+}

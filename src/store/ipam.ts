@@ -14,10 +14,18 @@ const segmentPrefixLength = 24;
 /** The segment's prefix and gateway, allocated from the pool when it has none yet. */
 export async function prefixEnsure(tx: Tx, segmentId: string, pool: string): Promise<{ prefix: string; gateway: string }> {
   await sql`select pg_advisory_xact_lock(${prefixLock})`.execute(tx);
-  const own = await tx.selectFrom("segment").select(["prefix", sql<string>`host(gateway)`.as("gateway")]).where("id", "=", segmentId).executeTakeFirstOrThrow();
+  const own = await tx
+    .selectFrom("segment")
+    .select(["prefix", sql<string>`host(gateway)`.as("gateway")])
+    .where("id", "=", segmentId)
+    .executeTakeFirstOrThrow();
   if (own.prefix !== null) return { prefix: own.prefix, gateway: own.gateway };
   const taken = await tx.selectFrom("segment").select("prefix").where("prefix", "is not", null).execute();
-  const prefix = allocatePrefix(pool, segmentPrefixLength, taken.map((row) => row.prefix!));
+  const prefix = allocatePrefix(
+    pool,
+    segmentPrefixLength,
+    taken.map((row) => row.prefix!),
+  );
   const gateway = addressNth(prefix, 1);
   await tx.updateTable("segment").set({ prefix, gateway }).where("id", "=", segmentId).execute();
   return { prefix, gateway };

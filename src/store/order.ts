@@ -21,7 +21,12 @@ export function orderInsert(
 }
 
 export function orderFinish(tx: Tx, runId: string, state: "succeeded" | "compensated" | "failed") {
-  return tx.updateTable("order").set({ state, finished_at: sql<Date>`now()` }).where("run_id", "=", runId).returningAll().executeTakeFirst();
+  return tx
+    .updateTable("order")
+    .set({ state, finished_at: sql<Date>`now()` })
+    .where("run_id", "=", runId)
+    .returningAll()
+    .executeTakeFirst();
 }
 
 function orders(db: Database) {
@@ -55,7 +60,7 @@ export function orderList(db: Database, filter: { organizationId: string; vappId
 export function orderHistory(db: Database, filter: { vappId: string; principalId: string; action: string; since: Date }) {
   return db
     .selectFrom("order")
-    .select(["created_at", "state"])
+    .select(["created_at", "finished_at", "state"])
     .where("vapp_id", "=", filter.vappId)
     .where("principal_id", "=", filter.principalId)
     .where("action", "=", filter.action)

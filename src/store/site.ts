@@ -12,7 +12,15 @@ export function siteById(db: Database, id: string) {
 
 export function siteUpsert(
   tx: Tx,
-  row: { id: string; organization_id: string; name: string; kind: "own" | "partner" | "public"; location: string; fabric_kind: string; fabric_config: string },
+  row: {
+    id: string;
+    organization_id: string;
+    name: string;
+    kind: "own" | "partner" | "public";
+    location: string;
+    fabric_kind: string;
+    fabric_config: string;
+  },
 ) {
   return tx
     .insertInto("site")
@@ -52,12 +60,22 @@ export function endpointById(db: Database, id: string) {
   return db.selectFrom("endpoint").selectAll().where("id", "=", id).executeTakeFirst();
 }
 
-export function endpointUpsert(tx: Tx, row: { id: string; organization_id: string; site_id: string; name: string; provider: string; config: string }) {
+export function endpointUpsert(
+  tx: Tx,
+  row: { id: string; organization_id: string; site_id: string; name: string; provider: string; config: string },
+) {
   return tx
     .insertInto("endpoint")
     .values(row)
     .onConflict((c) =>
-      c.column("name").doUpdateSet({ site_id: row.site_id, provider: row.provider, config: row.config, generation: sql<number>`endpoint.generation + 1` }),
+      c
+        .column("name")
+        .doUpdateSet({
+          site_id: row.site_id,
+          provider: row.provider,
+          config: row.config,
+          generation: sql<number>`endpoint.generation + 1`,
+        }),
     )
     .returning("id")
     .executeTakeFirstOrThrow();
@@ -72,5 +90,9 @@ export function endpointDescribed(tx: Tx, id: string, description: object) {
 }
 
 export function endpointUnreachable(tx: Tx, id: string) {
-  return tx.updateTable("endpoint").set({ state: "unreachable", checked_at: sql<Date>`now()` }).where("id", "=", id).execute();
+  return tx
+    .updateTable("endpoint")
+    .set({ state: "unreachable", checked_at: sql<Date>`now()` })
+    .where("id", "=", id)
+    .execute();
 }

@@ -30,7 +30,10 @@ export function vappLock(tx: Tx, id: string) {
   return tx.selectFrom("vapp").selectAll().where("id", "=", id).forUpdate().executeTakeFirst();
 }
 
-export function vappList(db: Database, filter: { organizationId: string; projectIds?: readonly string[]; after?: string; limit: number; deleted: boolean }) {
+export function vappList(
+  db: Database,
+  filter: { organizationId: string; projectIds?: readonly string[]; after?: string; limit: number; deleted: boolean },
+) {
   let query = db.selectFrom("vapp").selectAll().where("organization_id", "=", filter.organizationId);
   if (filter.projectIds !== undefined) query = query.where("project_id", "in", [...filter.projectIds]);
   if (!filter.deleted) query = query.where("deleted_at", "is", null);
@@ -48,7 +51,11 @@ export function vappInsert(
   return tx.insertInto("vapp").values(row).execute();
 }
 
-export function vappUpdate(tx: Tx, id: string, set: Partial<Pick<VappRow, "desired" | "state" | "run_id" | "deleted_at">> & { bump?: boolean }) {
+export function vappUpdate(
+  tx: Tx,
+  id: string,
+  set: Partial<Pick<VappRow, "desired" | "state" | "run_id" | "deleted_at">> & { bump?: boolean },
+) {
   const { bump = false, ...columns } = set;
   return tx
     .updateTable("vapp")
@@ -71,7 +78,13 @@ export function machineList(db: Database, vappIds: readonly string[], options: {
 }
 
 export function machineByName(db: Database, vappId: string, name: string) {
-  return db.selectFrom("machine").selectAll().where("vapp_id", "=", vappId).where("name", "=", name).where("released_at", "is", null).executeTakeFirst();
+  return db
+    .selectFrom("machine")
+    .selectAll()
+    .where("vapp_id", "=", vappId)
+    .where("name", "=", name)
+    .where("released_at", "is", null)
+    .executeTakeFirst();
 }
 
 /** Machines of an endpoint that are still ours, for samplers and reconcilers. */
@@ -105,12 +118,22 @@ export function machineInsert(
   return tx.insertInto("machine").values(row).execute();
 }
 
-export function machineUpdate(tx: Tx, id: string, set: Partial<Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at">>) {
+export function machineUpdate(
+  tx: Tx,
+  id: string,
+  set: Partial<Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at">>,
+) {
   return tx.updateTable("machine").set(set).where("id", "=", id).execute();
 }
 
 export function segmentList(db: Database, vappIds: readonly string[]) {
-  return db.selectFrom("segment").selectAll().where("vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds]).where("released_at", "is", null).orderBy("name").execute();
+  return db
+    .selectFrom("segment")
+    .selectAll()
+    .where("vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds])
+    .where("released_at", "is", null)
+    .orderBy("name")
+    .execute();
 }
 
 export function segmentInsert(
@@ -120,17 +143,30 @@ export function segmentInsert(
   return tx.insertInto("segment").values(row).execute();
 }
 
-export function segmentUpdate(tx: Tx, id: string, set: Partial<Pick<SegmentRow, "state" | "attachment" | "prefix" | "gateway" | "released_at">>) {
+export function segmentUpdate(
+  tx: Tx,
+  id: string,
+  set: Partial<Pick<SegmentRow, "state" | "attachment" | "prefix" | "gateway" | "released_at">>,
+) {
   return tx.updateTable("segment").set(set).where("id", "=", id).execute();
 }
 
 export function exposureList(db: Database, vappIds: readonly string[]) {
-  return db.selectFrom("exposure").selectAll().where("vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds]).where("released_at", "is", null).orderBy("name").execute();
+  return db
+    .selectFrom("exposure")
+    .selectAll()
+    .where("vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds])
+    .where("released_at", "is", null)
+    .orderBy("name")
+    .execute();
 }
 
 export function exposureInsert(
   tx: Tx,
-  row: Pick<ExposureRow, "id" | "organization_id" | "vapp_id" | "site_id" | "machine_id" | "segment_id" | "name" | "external_name" | "target_port" | "state">,
+  row: Pick<
+    ExposureRow,
+    "id" | "organization_id" | "vapp_id" | "site_id" | "machine_id" | "segment_id" | "name" | "external_name" | "target_port" | "state"
+  >,
 ) {
   return tx.insertInto("exposure").values(row).execute();
 }
@@ -169,32 +205,49 @@ export function secretsDelete(tx: Tx, vappId: string) {
   return tx.deleteFrom("secret").where("vapp_id", "=", vappId).execute();
 }
 
+const factsPerStatement = 500;
+
 /** Newest observation wins; one made earlier than what is stored changes nothing. */
-export async function factPut(tx: Tx, subjectId: string, facts: readonly FactInput[], observedAt: Date): Promise<void> {
-  if (facts.length === 0) return;
-  await tx
-    .insertInto("fact")
-    .values(
-      facts.map((fact) => ({
-        subject_id: subjectId,
-        layer: fact.layer,
-        name: fact.name,
-        value: JSON.stringify(fact.value),
-        source: fact.source,
-        observed_at: observedAt,
-      })),
-    )
-    .onConflict((c) =>
-      c
-        .columns(["subject_id", "layer", "name"])
-        .doUpdateSet((eb) => ({ value: eb.ref("excluded.value"), source: eb.ref("excluded.source"), observed_at: eb.ref("excluded.observed_at") }))
-        .where("fact.observed_at", "<=", observedAt),
-    )
-    .execute();
+export async function factPutMany(
+  tx: Tx,
+  facts: readonly { readonly subjectId: string; readonly fact: FactInput }[],
+  observedAt: Date,
+): Promise<void> {
+  for (let from = 0; from < facts.length; from += factsPerStatement) {
+    await tx
+      .insertInto("fact")
+      .values(
+        facts.slice(from, from + factsPerStatement).map(({ subjectId, fact }) => ({
+          subject_id: subjectId,
+          layer: fact.layer,
+          name: fact.name,
+          value: JSON.stringify(fact.value),
+          source: fact.source,
+          observed_at: observedAt,
+        })),
+      )
+      .onConflict((c) =>
+        c
+          .columns(["subject_id", "layer", "name"])
+          .doUpdateSet((eb) => ({
+            value: eb.ref("excluded.value"),
+            source: eb.ref("excluded.source"),
+            observed_at: eb.ref("excluded.observed_at"),
+          }))
+          .where("fact.observed_at", "<=", observedAt),
+      )
+      .execute();
+  }
 }
 
 export function factList(db: Database, subjectIds: readonly string[]) {
-  return db.selectFrom("fact").selectAll().where("subject_id", "in", subjectIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...subjectIds]).orderBy("layer").orderBy("name").execute();
+  return db
+    .selectFrom("fact")
+    .selectAll()
+    .where("subject_id", "in", subjectIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...subjectIds])
+    .orderBy("layer")
+    .orderBy("name")
+    .execute();
 }
 
 export function factDelete(tx: Tx, subjectId: string) {
@@ -202,3 +255,49 @@ export function factDelete(tx: Tx, subjectId: string) {
 }
 
 export { now as databaseTime };
+
+/** vApps that are not as desired and that no run holds. One that failed is tried again: bounds say how often. */
+export function vappsToRepair(db: Database, limit: number) {
+  return db
+    .selectFrom("vapp")
+    .selectAll()
+    .where("deleted_at", "is", null)
+    .where("desired", "=", "running")
+    .where("run_id", "is", null)
+    .where("state", "in", ["degraded", "failed"])
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
+/** What the living objects of a project take of each dimension of its quota. */
+export async function takenByProject(db: Database, projectId: string): Promise<Record<string, number>> {
+  const result = await sql<Record<string, number>>`
+    select
+      (select count(*)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as machines,
+      (select coalesce(sum(m.vcpus), 0)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as vcpus,
+      (select coalesce(sum(m.memory_mib), 0)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as "memoryMiB",
+      (select count(*)::int from segment s join vapp v on v.id = s.vapp_id where v.project_id = ${projectId} and s.released_at is null) as segments,
+      (select count(*)::int from exposure e join vapp v on v.id = e.vapp_id where v.project_id = ${projectId} and e.released_at is null) as exposures`.execute(
+    db,
+  );
+  return result.rows[0]!;
+}
+
+/** Whether the row is released; null when there is none. */
+export function machineReleased(db: Database, id: string): Promise<boolean | null> {
+  return released(db, "machine", id);
+}
+
+export function segmentReleased(db: Database, id: string): Promise<boolean | null> {
+  return released(db, "segment", id);
+}
+
+export function exposureReleased(db: Database, id: string): Promise<boolean | null> {
+  return released(db, "exposure", id);
+}
+
+async function released(db: Database, table: "machine" | "segment" | "exposure", id: string): Promise<boolean | null> {
+  const row = await db.selectFrom(table).select("released_at").where("id", "=", id).executeTakeFirst();
+  return row === undefined ? null : row.released_at !== null;
+}

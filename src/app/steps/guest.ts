@@ -104,7 +104,12 @@ async function whenReady<T>(ctx: StepContext, ask: () => Promise<T>): Promise<T>
 }
 
 /** One check. Throws `endpoint_unreachable` or `endpoint_busy` while the machine is not well. */
-export async function checkHealth(ctx: { signal: AbortSignal } & StepContextLike, fabric: Fabric, target: ReachTarget, health: Health): Promise<void> {
+export async function checkHealth(
+  ctx: { signal: AbortSignal } & StepContextLike,
+  fabric: Fabric,
+  target: ReachTarget,
+  health: Health,
+): Promise<void> {
   const socket = await fabric.reach(ctx, target);
   try {
     if ("http" in health) await httpOk(socket, target, health.http.path);
@@ -118,12 +123,16 @@ const healthTimeoutMs = 3_000;
 
 function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const failed = (cause?: unknown) => reject(new AppError("endpoint_busy", "the machine does not answer its health check yet", { cause }));
-    const request = http.get({ createConnection: () => socket, host: target.address, path, timeout: healthTimeoutMs, headers: { connection: "close" } }, (response) => {
-      response.resume();
-      response.on("end", () => ((response.statusCode ?? 500) < 400 ? resolve() : failed()));
-      response.on("error", failed);
-    });
+    const failed = (cause?: unknown) =>
+      reject(new AppError("endpoint_busy", "the machine does not answer its health check yet", { cause }));
+    const request = http.get(
+      { createConnection: () => socket, host: target.address, path, timeout: healthTimeoutMs, headers: { connection: "close" } },
+      (response) => {
+        response.resume();
+        response.on("end", () => ((response.statusCode ?? 500) < 400 ? resolve() : failed()));
+        response.on("error", failed);
+      },
+    );
     request.on("timeout", () => request.destroy(new Error("no answer in time")));
     request.on("error", failed);
   });
@@ -132,7 +141,10 @@ function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void
 /** The context document a guest gets. It holds secrets in clear: made here, handed to the channel, kept nowhere. */
 async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow): Promise<string> {
   const machines = await machineList(platform.database, [vapp.id]);
-  const rows = await addressList(platform.database, machines.map((machine) => machine.id));
+  const rows = await addressList(
+    platform.database,
+    machines.map((machine) => machine.id),
+  );
   const addresses: Record<string, Record<string, string>> = {};
   for (const machine of machines) addresses[machine.name] = {};
   for (const address of rows) addresses[address.machine_name]![address.segment_name] = address.address;

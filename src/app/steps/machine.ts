@@ -33,7 +33,8 @@ export function imageEnsure(platform: Platform): StepKind<z.infer<typeof imageIn
     async do(ctx, { endpoint, image, digest }) {
       const provider = await platform.endpoints.provider(endpoint);
       const variant = (await imageList(platform.database, [image])).find((row) => row.digest === digest);
-      if (variant === undefined) throw new AppError("not_found", `image ${image} was replaced since the plan was made`, { internal: digest });
+      if (variant === undefined)
+        throw new AppError("not_found", `image ${image} was replaced since the plan was made`, { internal: digest });
       await provider.imageEnsure(ctx, {
         name: imageName(digest),
         digest,
@@ -155,7 +156,10 @@ export function imageName(digest: string): string {
 async function machineSpec(platform: Platform, row: MachineRow): Promise<MachineSpec> {
   const spec = row.spec as unknown as DesiredMachine;
   const machines = await machineList(platform.database, [row.vapp_id]);
-  const addresses = await addressList(platform.database, machines.map((machine) => machine.id));
+  const addresses = await addressList(
+    platform.database,
+    machines.map((machine) => machine.id),
+  );
   const segments = new Map((await segmentList(platform.database, [row.vapp_id])).map((segment) => [segment.name, segment]));
   const nics = spec.segments.map((name, index) => {
     const segment = segments.get(name);
@@ -192,7 +196,9 @@ export function hostsFor(
 ): { address: string; names: string[] }[] {
   return machines.flatMap((machine) => {
     const own = addresses.filter((address) => address.machine_id === machine.id);
-    const shared = segments.map((segment) => own.find((address) => address.segment_name === segment)).find((address) => address !== undefined);
+    const shared = segments
+      .map((segment) => own.find((address) => address.segment_name === segment))
+      .find((address) => address !== undefined);
     if (shared === undefined) return [];
     return [{ address: shared.address, names: machine.ordinal === 0 ? [machine.name, machine.tier] : [machine.name] }];
   });

@@ -31,7 +31,10 @@ export function segmentEnsure(platform: Platform): StepKind<z.infer<typeof segme
       const { prefix, gateway } = await transact(platform.database, ctx, (tx) => prefixEnsure(tx, row.id, project!.prefix_pool));
       const fabric = await platform.endpoints.fabric(row.site_id);
       const facts = await fabric.segmentEnsure(ctx, { ...segmentRef(platform, row), prefix, gateway, isolated: row.isolated });
-      return { output: { prefix, gateway, attachment: facts.attachment }, changes: [{ type: "segment.realised", segment, attachment: facts.attachment }] };
+      return {
+        output: { prefix, gateway, attachment: facts.attachment },
+        changes: [{ type: "segment.realised", segment, attachment: facts.attachment }],
+      };
     },
     undo: (ctx, { segment }) => removeSegment(platform, ctx, segment),
   };
@@ -126,4 +129,3 @@ async function removeExposure(platform: Platform, ctx: StepContext, exposure: st
   await fabric.exposureRemove(ctx, { name: row.external_name, owner: ownerOf(platform, row.vapp_id, row.id) });
   return { output: null, changes: [{ type: "exposure.removed" as const, exposure }] };
 }
-

@@ -4,7 +4,16 @@ import type { OwnerMark } from "#domain/owner.ts";
 import type { SegmentRef } from "#fabric/contract.ts";
 import type { MachineRef } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
-import { exposureList, machineByName, segmentList, vappById, type ExposureRow, type MachineRow, type SegmentRow, type VappRow } from "#store/vapp.ts";
+import {
+  exposureList,
+  machineByName,
+  segmentList,
+  vappById,
+  type ExposureRow,
+  type MachineRow,
+  type SegmentRow,
+  type VappRow,
+} from "#store/vapp.ts";
 
 export async function theVapp(platform: Platform, vappId: string): Promise<VappRow> {
   const row = await vappById(platform.database, vappId);

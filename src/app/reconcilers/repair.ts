@@ -1,0 +1,96 @@
+/**
+ * Repairs vApps that are not as desired: observes, plans and places an order as the principal `reconciler`, through the same gate as
+ * anyone, within a declared bound (I4). Takes no input and may run as often as one likes.
+ */
+import { allow, type Bound, type BoundAction } from "#domain/bound.ts";
+import type { CallContext } from "#domain/context.ts";
+import { isAppError } from "#domain/error.ts";
+import { formatId } from "#domain/id.ts";
+import type { Actor, Platform } from "#app/context.ts";
+import { newId } from "#app/new-id.ts";
+import { placeOrder } from "#app/order.ts";
+import { serviceActor } from "#app/session.ts";
+import { transact } from "#store/database.ts";
+import { eventInsert } from "#store/event.ts";
+import { orderHistory } from "#store/order.ts";
+import { machineList, vappsToRepair, type VappRow } from "#store/vapp.ts";
+
+/** At most five repairs of a vApp in ten minutes; three failures in a row and it is left alone for ten. */
+export const repairBound: Bound = { maxCount: 100_000, rate: { actions: 5, windowMs: 600_000 }, breaker: { failures: 3, openMs: 600_000 } };
+
+const historyMs = 3_600_000;
+const vappsPerRound = 50;
+
+export class RepairReconciler {
+  readonly #platform: Platform;
+  /** Until when a refused vApp is left alone, so that one refusal is one event. */
+  readonly #quiet = new Map<string, number>();
+
+  constructor(platform: Platform) {
+    this.#platform = platform;
+  }
+
+  async round(ctx: CallContext): Promise<void> {
+    for (const vapp of await vappsToRepair(this.#platform.database, vappsPerRound)) {
+      const actor = await serviceActor(this.#platform, vapp.organization_id, "reconciler");
+      if (actor !== null) await this.#repair(ctx, actor, vapp);
+    }
+  }
+
+  async #repair(ctx: CallContext, actor: Actor, vapp: VappRow): Promise<void> {
+    const now = ctx.clock.now();
+    if ((this.#quiet.get(vapp.id) ?? 0) > now) return;
+    const decision = await this.#bounded(vapp, actor, now);
+    if (!decision.allowed) {
+      this.#quiet.set(vapp.id, decision.notBefore ?? now + repairBound.breaker.openMs);
+      await this.#refused(ctx, vapp, decision.refusals);
+      return;
+    }
+    try {
+      const own = { ...ctx, platform: this.#platform, actor, requestId: `repair-${newId("order", ctx.clock)}` };
+      const order = await placeOrder(own, { action: "repair", vapp: formatId("vapp", vapp.id), input: {} });
+      ctx.log.warn({ vapp: vapp.name, order: order.id, summary: order.summary }, "a vApp is repaired");
+    } catch (error) {
+      // Somebody else's order was faster, or policy forbids it: both are reported and neither is forced.
+      if (!isAppError(error)) throw error;
+      this.#quiet.set(vapp.id, now + repairBound.breaker.openMs / 20);
+      if (error.code !== "conflict")
+        await this.#refused(
+          ctx,
+          vapp,
+          error.detail.length > 0 ? error.detail : [{ constraint: error.message, source: error.code, nearest: "repair it by hand" }],
+        );
+    }
+  }
+
+  async #bounded(vapp: VappRow, actor: Actor, now: number) {
+    const { database } = this.#platform;
+    const history = await orderHistory(database, {
+      vappId: vapp.id,
+      principalId: actor.principalId,
+      action: "repair",
+      since: new Date(now - historyMs),
+    });
+    const actions = history.map((order): BoundAction => ({
+      at: order.created_at.getTime(),
+      endedAt: order.finished_at?.getTime() ?? null,
+      outcome: order.state === "running" ? "pending" : order.state === "succeeded" ? "succeeded" : "failed",
+    }));
+    const count = (await machineList(database, [vapp.id])).length;
+    return allow(repairBound, { count, actions }, now, { adds: 0, source: "bound of the repair reconciler" });
+  }
+
+  async #refused(ctx: CallContext, vapp: VappRow, refusals: readonly object[]): Promise<void> {
+    ctx.log.error({ vapp: vapp.name, refusals }, "a vApp needs repair and automation may not");
+    await transact(this.#platform.database, ctx, (tx) =>
+      eventInsert(tx, {
+        id: newId("run", ctx.clock),
+        organizationId: vapp.organization_id,
+        vappId: vapp.id,
+        type: "repair.refused",
+        subject: formatId("vapp", vapp.id),
+        data: { refusals },
+      }),
+    );
+  }
+}

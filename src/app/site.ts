@@ -1,0 +1,53 @@
+/** Sites: plain configuration of the operator. What a fabric is configured with never leaves: views show its kind only. */
+import type { SiteView, SiteWrite } from "#domain/catalogue.ts";
+import { AppError } from "#domain/error.ts";
+import { formatId } from "#domain/id.ts";
+import type { AppContext } from "#app/context.ts";
+import { newId } from "#app/new-id.ts";
+import { catalogueResource } from "#app/resource.ts";
+import { auditOf, useCase, write } from "#app/use-case.ts";
+import { auditInsert } from "#store/audit.ts";
+import { siteList, siteUpsert } from "#store/site.ts";
+
+type SiteRow = Awaited<ReturnType<typeof siteList>>[number];
+
+export const listSites = useCase({ action: "site.read", resource: catalogueResource }, async (ctx): Promise<SiteView[]> =>
+  (await siteList(ctx.platform.database)).map(siteView),
+);
+
+/** Creates or changes a site; its fabric's configuration is checked by the fabric's own schema. */
+export const putSite = useCase({ action: "site.write", resource: catalogueResource }, async (ctx, site: SiteWrite): Promise<SiteView> => {
+  await ctx.platform.endpoints.openFabric(site.fabric.kind, site.fabric.config).close();
+  await write(ctx, async (tx) => {
+    await siteUpsert(tx, {
+      id: newId("site", ctx.clock),
+      organization_id: ctx.platform.operatorId,
+      name: site.name,
+      kind: site.kind,
+      location: site.location,
+      fabric_kind: site.fabric.kind,
+      fabric_config: JSON.stringify(site.fabric.config),
+    });
+    await auditInsert(tx, auditOf(ctx, { site: site.name, fabric: site.fabric.kind }));
+  });
+  return siteView(await theSite(ctx, site.name));
+});
+
+export async function theSite(ctx: AppContext, name: string): Promise<SiteRow> {
+  const row = (await siteList(ctx.platform.database)).find((candidate) => candidate.name === name);
+  if (row !== undefined) return row;
+  throw new AppError("not_found", `there is no site "${name}"`, {
+    detail: [{ constraint: "a request names a known site", source: "sites", nearest: "list them with `strat site ls`" }],
+  });
+}
+
+function siteView(row: SiteRow): SiteView {
+  return {
+    id: formatId("site", row.id),
+    name: row.name,
+    kind: row.kind,
+    location: row.location,
+    fabric: { kind: row.fabric_kind },
+    generation: row.generation,
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * Composition root: one control-plane process. Database (embedded or given), migrations, first-start set-up, policy, adapters, engine,
+ * loops, API. Several processes may share one database; what only one may do runs under leadership.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse as parseYaml } from "yaml";
+import { startApi } from "#api/server.ts";
+import type { Platform } from "#app/context.ts";
+import { EndpointRegistry } from "#app/endpoint-registry.ts";
+import { PolicyGate } from "#app/policy.ts";
+import { removeOrphans } from "#app/reconcilers/orphan.ts";
+import { reconcileQuota } from "#app/reconcilers/quota.ts";
+import { RepairReconciler } from "#app/reconcilers/repair.ts";
+import { runWork } from "#app/run-work.ts";
+import { describeEndpoints, MachineWatches, sampleEndpoints } from "#app/samplers/machine.ts";
+import { SecretBox } from "#app/secret-box.ts";
+import { ensureAdminToken, setUp } from "#app/setup.ts";
+import { parseOffering } from "#domain/blueprint.ts";
+import type { Clock, Log } from "#domain/context.ts";
+import type { EngineSettings } from "#engine/contract.ts";
+import { startEngine } from "#engine/engine.ts";
+import { linuxFabricFactory } from "#fabrics/linux/fabric.ts";
+import { simFabricFactory } from "#fabrics/sim/fabric.ts";
+import { systemClock } from "#lib/clock.ts";
+import type { Engine } from "#engine/contract.ts";
+import type { ProcessDefinition } from "#process/contract.ts";
+import { deleteVapp } from "#processes/delete.ts";
+import { deploy } from "#processes/deploy.ts";
+import { repair } from "#processes/repair.ts";
+import { start } from "#processes/start.ts";
+import { stop } from "#processes/stop.ts";
+import { libvirtFactory } from "#providers/libvirt/provider.ts";
+import { lxdFactory } from "#providers/lxd/provider.ts";
+import { simFactory } from "#providers/sim/provider.ts";
+import { auditSeal } from "#store/audit.ts";
+import { openDatabase, type Database } from "#store/database.ts";
+import { startEmbeddedPostgres, type EmbeddedPostgres } from "#store/embedded.ts";
+import { eventSequence } from "#store/event.ts";
+import { organizationIds, policyList } from "#store/installation.ts";
+import { migrate } from "#store/migrate.ts";
+import { migrations } from "#store/migrations/all.ts";
+
+export const builtInProcesses = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
+
+/** How often each loop of the leader runs, in milliseconds. */
+const loops = {
+  sequence: 100,
+  watch: 1_000,
+  sample: 5_000,
+  describe: 30_000,
+  repair: 500,
+  orphans: 30_000,
+  quota: 60_000,
+  seal: 1_000,
+} as const;
+
+export interface ControlPlaneOptions {
+  /** Folder of everything this process keeps: embedded database, key, token, where it listens. Made when missing. */
+  readonly home: string;
+  readonly host?: string;
+  /** 0: any free port. Default 7080. */
+  readonly port?: number;
+  /** A PostgreSQL >= 15 of your own; default: the embedded one in `home`. */
+  readonly databaseUrl?: string;
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly engine?: EngineSettings;
+  /** Added to, or by the same name in place of, the built-in processes. */
+  readonly processes?: readonly ProcessDefinition<unknown>[];
+}
+
+export interface ControlPlane {
+  readonly url: string;
+  readonly tokenFile: string;
+  readonly platform: Platform;
+  readonly engine: Engine;
+  /** Clean stop: no new work, steps in flight settle, an embedded database that nobody else uses is stopped. */
+  close(): Promise<void>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { home, log } = options;
+  const clock = options.clock ?? systemClock;
+  mkdirSync(home, { recursive: true, mode: 0o711 });
+  const embedded = options.databaseUrl === undefined ? await startEmbeddedPostgres({ folder: join(home, "postgres") }) : null;
+  const databaseUrl = options.databaseUrl ?? embedded!.url;
+  const database = openDatabase({ url: databaseUrl, log });
+  await migrate(database, migrations);
+  const installation = await setUp(database, clock, offeringsThatComeAlong());
+  const tokenFile = await ensureAdminToken(database, installation.operatorId, home);
+  const processes = new Map([...builtInProcesses, ...(options.processes ?? [])].map((process) => [process.name, process]));
+  const platform: Platform = {
+    database,
+    ...installation,
+    policy: new PolicyGate(await policyList(database)),
+    secrets: SecretBox.fromFile(join(home, "secret.key")),
+    endpoints: new EndpointRegistry(database, [libvirtFactory, lxdFactory, simFactory], [linuxFabricFactory, simFabricFactory]),
+    processes,
+  };
+  const engine = await startEngine({
+    database,
+    databaseUrl,
+    home,
+    log,
+    clock,
+    work: runWork(platform, clock),
+    ...(options.engine === undefined ? {} : { settings: options.engine }),
+  });
+  const watches = startLoops(platform, engine);
+  const api = await startApi({ platform, host: options.host ?? "127.0.0.1", port: options.port ?? 7080, log, clock });
+  const whereFile = join(home, "control.json");
+  writeFileSync(whereFile, `${JSON.stringify({ url: api.url, pid: process.pid })}\n`);
+  log.info({ url: api.url }, "control plane is up");
+  return {
+    url: api.url,
+    tokenFile,
+    platform,
+    engine,
+    async close() {
+      await api.close();
+      watches.close();
+      await engine.close();
+      await platform.endpoints.close();
+      const last = embedded !== null && (await nobodyElse(database, engine.processId));
+      await database.destroy();
+      if (last) await (embedded as EmbeddedPostgres).stop();
+      rmSync(whereFile, { force: true });
+    },
+  };
+}
+
+/** Loops that exactly one process runs. Each is safe to run twice all the same. */
+function startLoops(platform: Platform, engine: Engine): MachineWatches {
+  const watches = new MachineWatches(platform);
+  const repairs = new RepairReconciler(platform);
+  const { database } = platform;
+  engine.lead("event.sequence", async () => void (await eventSequence(database)), loops.sequence);
+  engine.lead("machine.watch", (ctx) => watches.tick(ctx), loops.watch);
+  engine.lead("machine.sample", (ctx) => sampleEndpoints(platform, ctx), loops.sample);
+  engine.lead("endpoint.describe", (ctx) => describeEndpoints(platform, ctx), loops.describe);
+  engine.lead("repair", (ctx) => repairs.round(ctx), loops.repair);
+  engine.lead("orphans", (ctx) => removeOrphans(platform, ctx), loops.orphans);
+  engine.lead("quota", (ctx) => reconcileQuota(platform, ctx), loops.quota);
+  engine.lead("audit.seal", async () => void (await sealAll(database)), loops.seal);
+  return watches;
+}
+
+async function sealAll(database: Database): Promise<void> {
+  for (const { id } of await organizationIds(database)) await auditSeal(database, id);
+}
+
+async function nobodyElse(database: Database, processId: string): Promise<boolean> {
+  const row = await database
+    .selectFrom("control_process")
+    .select("id")
+    .where("state", "=", "alive")
+    .where("id", "!=", processId)
+    .executeTakeFirst();
+  return row === undefined;
+}
+
+function offeringsThatComeAlong() {
+  const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "offerings");
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".yaml"))
+    .sort()
+    .map((file) => parseOffering(parseYaml(readFileSync(join(folder, file), "utf8"))));
+}
