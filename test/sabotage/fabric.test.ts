@@ -23,11 +23,11 @@ beforeAll(async () => {
   const output = ["--reporter=json", `--outputFile=${file}`];
   // The variables of the outer vitest would make the inner one take itself for its worker.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
-  await exec(process.execPath, [...args, ...output], { cwd: root, env, okCodes: [0, 1], timeoutMs: 110_000 });
+  await exec(process.execPath, [...args, ...output], { cwd: root, env, okCodes: [0, 1], timeoutMs: 280_000 });
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
   const results = report.testResults.flatMap((result) => result.assertionResults);
   verdicts = new Map(results.map((result) => [result.fullName, result.status]));
-}, 120_000);
+}, 290_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
