@@ -12,8 +12,8 @@ import { LibvirtFailure } from "#providers/libvirt/failure.ts";
 import type { DomainHandle } from "#providers/libvirt/protocol.ts";
 import { escapeXml, parseXml } from "#providers/libvirt/xml.ts";
 
-/** SeaBIOS speaks within 100 ms under kvm and within a second without. */
-export const probeLimitMs = 5_000;
+/** SeaBIOS speaks within 100 ms under kvm. Some emulated /dev/kvm do run guests, thirty times slower: of no use either. */
+const probeLimitMs = 1_500;
 
 export async function platformFind(endpoint: LibvirtEndpoint, ctx: CallContext): Promise<Platform> {
   const client = await endpoint.client(ctx);
@@ -43,12 +43,13 @@ export async function guestRuns(
   ctx: CallContext,
   type: "kvm" | "qemu",
   platform: Pick<Platform, "architecture" | "emulator">,
+  limitMs: number = probeLimitMs,
 ): Promise<boolean> {
   const client = await endpoint.ownClient(ctx);
   try {
     const domain = await client.domainCreateTransient(probeXml(type, platform));
     try {
-      return await speaks(client, domain, ctx);
+      return await speaks(client, domain, ctx, limitMs);
     } finally {
       await client.domainDestroy(domain);
     }
@@ -61,12 +62,12 @@ export async function guestRuns(
   }
 }
 
-function speaks(client: LibvirtClient, domain: DomainHandle, ctx: CallContext): Promise<boolean> {
+function speaks(client: LibvirtClient, domain: DomainHandle, ctx: CallContext, limitMs: number): Promise<boolean> {
   const heard = Promise.withResolvers<boolean>();
   // Both settle the same promise; whichever comes second changes nothing.
   client.consoleOpen(domain, { onData: () => heard.resolve(true), onEnd: () => heard.resolve(false) }).catch(heard.reject);
   const limit = new AbortController();
-  ctx.clock.sleep(probeLimitMs, AbortSignal.any([limit.signal, ctx.signal])).then(() => heard.resolve(false), heard.reject);
+  ctx.clock.sleep(limitMs, AbortSignal.any([limit.signal, ctx.signal])).then(() => heard.resolve(false), heard.reject);
   return heard.promise.finally(() => limit.abort());
 }
 
