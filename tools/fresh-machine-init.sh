@@ -20,6 +20,7 @@ inner)
   mount -t proc proc "$root/proc"
   mount -t sysfs sysfs "$root/sys"
   mount -t tmpfs -o mode=755 tmpfs "$root/run"
+  mkdir -m 1777 "$root/run/lock"
   mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
   printf '%s\n' "$FRESH_CGROUPS" | while read -r folder place type; do
     [ -n "$folder" ] || continue
