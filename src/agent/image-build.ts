@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
@@ -22,13 +22,14 @@ import { recipeHash, recipeRead } from "./image-recipe.ts";
 import type { Recipe } from "./image-recipe.ts";
 
 const buildTimeoutMs = 600_000;
+const workAgeLimitMs = 3_600_000;
 /** Every time stamp in an image: fixed, so that the same recipe and packages give the same digest everywhere. */
 const sourceDateEpoch = "1700000000";
 
 export interface ImageBuildOptions {
   /** Folder of the recipe, e.g. `images/tiny-node`. */
   readonly recipe: string;
-  /** Complete builds live here as `<name>-<16 hex of the recipe hash>/`. */
+  /** Complete builds live here as `<name>-<16 hex of the recipe hash>/`; everything else in it may be deleted at any time. */
   readonly cacheDir: string;
   readonly log: Log;
   readonly onProgress?: (stage: ImageBuildStage) => void;
@@ -80,7 +81,7 @@ export async function buildImage(options: ImageBuildOptions): Promise<BuiltImage
 }
 
 async function buildResolved(recipe: Recipe, options: ImageBuildOptions): Promise<BuiltImage> {
-  const all = await packageResolve([...recipe.packages.tools, ...recipe.packages.image], options.signal);
+  const all = await packageResolve([...recipe.packages.tools, ...recipe.packages.image], options.cacheDir, options.signal);
   const packages = { tools: all.slice(0, recipe.packages.tools.length), image: all.slice(recipe.packages.tools.length) };
   const hash = await recipeHash(recipe, all);
   const published = join(options.cacheDir, `${recipe.name}-${hash.slice(0, 16)}`);
@@ -92,10 +93,7 @@ async function buildResolved(recipe: Recipe, options: ImageBuildOptions): Promis
   options.onProgress?.("wait");
   return await withFolderLock(
     `${published}.lock`,
-    async () => {
-      const made = (await buildRead(recipe, hash, published)) ?? (await buildMake(recipe, { hash, packages, published }, options));
-      return made;
-    },
+    async () => (await buildRead(recipe, hash, published)) ?? (await buildMake(recipe, { hash, packages, published }, options)),
     options.signal,
   );
 }
@@ -129,6 +127,7 @@ interface BuildJob {
 
 async function buildMake(recipe: Recipe, job: BuildJob, options: ImageBuildOptions): Promise<BuiltImage> {
   const startedMs = performance.now();
+  await workSweep(options.cacheDir);
   const work = await mkdtemp(join(options.cacheDir, ".work-"));
   try {
     options.onProgress?.("packages");
@@ -169,6 +168,16 @@ async function buildMake(recipe: Recipe, job: BuildJob, options: ImageBuildOptio
   return built;
 }
 
+/** Removes what builders that were killed left behind. No build lasts as long as the limit. */
+async function workSweep(cacheDir: string): Promise<void> {
+  for (const name of await readdir(cacheDir)) {
+    if (!name.startsWith(".work-")) continue;
+    const folder = join(cacheDir, name);
+    const entry = await stat(folder).catch(() => null);
+    if (entry !== null && Date.now() - entry.mtimeMs > workAgeLimitMs) await rm(folder, { recursive: true, force: true });
+  }
+}
+
 async function buildPublish(recipe: Recipe, job: BuildJob, out: string): Promise<void> {
   const variants = [];
   for (const { format, file } of recipe.variants) {
@@ -185,6 +194,9 @@ async function buildPublish(recipe: Recipe, job: BuildJob, out: string): Promise
     variants,
   };
   await writeFile(join(out, "image.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  // The control plane reads the files and need not be root; nothing in an image is secret.
+  for (const { file } of [...variants, { file: "image.json" }]) await chmod(join(out, file), 0o644);
+  await chmod(out, 0o755);
   try {
     await rename(out, job.published);
   } catch (error) {

@@ -2,8 +2,10 @@
  * Debian packages for image builds: found and downloaded with the host's own apt (its mirrors, its keys), unpacked into a folder, never
  * installed on the host.
  */
-import { mkdir, readdir } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
 
@@ -15,8 +17,42 @@ export interface PackageVersion {
   readonly version: string;
 }
 
-/** The candidate versions in apt's current lists, in the order given. Throws `not_found` naming the first package that is missing. */
-export async function packageResolve(names: readonly string[], signal?: AbortSignal): Promise<PackageVersion[]> {
+/** What decides apt's answer: its lists, its sources and its preferences. */
+const aptInputs = ["/var/lib/apt/lists", "/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/etc/apt/apt.conf.d"];
+
+const answerSchema = z.array(z.object({ name: z.string(), version: z.string() }));
+
+/**
+ * The candidate versions in apt's current lists, in the order given. Throws `not_found` naming the first package that is missing.
+ * apt parses its lists for every question (about a CPU second), so answers are kept in `cacheDir` for as long as the lists stay the same.
+ */
+export async function packageResolve(names: readonly string[], cacheDir: string, signal?: AbortSignal): Promise<PackageVersion[]> {
+  const file = join(cacheDir, `.versions-${(await aptFingerprint(names)).slice(0, 16)}.json`);
+  try {
+    return answerSchema.parse(JSON.parse(await readFile(file, "utf8")));
+  } catch {
+    // Not asked before: ask apt.
+  }
+  const answer = await packageAsk(names, signal);
+  const temporary = `${file}.${process.pid}.${randomUUID()}`;
+  await writeFile(temporary, JSON.stringify(answer));
+  await rename(temporary, file);
+  return answer;
+}
+
+async function aptFingerprint(names: readonly string[]): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(names));
+  for (const folder of aptInputs) {
+    const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries.filter((candidate) => candidate.isFile()).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      const { size, mtimeMs } = await stat(join(folder, entry.name));
+      hash.update(`${folder}/${entry.name} ${size} ${mtimeMs}\n`);
+    }
+  }
+  return hash.digest("hex");
+}
+
+async function packageAsk(names: readonly string[], signal?: AbortSignal): Promise<PackageVersion[]> {
   if (names.length === 0) return [];
   const known = await packageShow(
     names.map((name) => name.replace(/~$/, "")),

@@ -9,7 +9,8 @@ const byText: readonly (readonly [RegExp, ErrorCode])[] = [
   ],
   [/already (exists|running|stopped|in progress)|isn't running|not running|is running|already connected/i, "conflict"],
   [/no space left|not enough (memory|space)|exceeds|cannot allocate/i, "no_capacity"],
-  [/^(instance|image|not) ?.*not found|^not found/i, "not_found"],
+  [/not found in|image not (found|provided)|instance not found/i, "not_found"],
+  [/command not (found|executable)/i, "guest_failed"],
 ];
 
 const byStatus: Readonly<Record<number, ErrorCode>> = {
@@ -26,6 +27,7 @@ const messages: Partial<Record<ErrorCode, string>> = {
   conflict: "The object at the endpoint is in another state than this needs",
   no_capacity: "The endpoint has no room for this",
   not_found: "The endpoint has no such object",
+  guest_failed: "The guest cannot run this program",
 };
 
 export function refusalOf(status: number, text: string, what: string): AppError {

@@ -3,6 +3,7 @@
  * that points to it.
  */
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { CallContext } from "#domain/context.ts";
 import { AppError, isAppError } from "#domain/error.ts";
@@ -34,6 +35,10 @@ async function imageObserve(ctx: CallContext, lxd: LxdConnection, digest: string
 
 async function imageUpload(ctx: CallContext, lxd: LxdConnection, source: ImageSource): Promise<void> {
   if (source.path === undefined) throw new AppError("invalid_input", "An image for LXD needs a file");
+  const { size } = await stat(source.path).catch((cause: unknown) => {
+    throw new AppError("invalid_input", "The image file cannot be read", { cause });
+  });
+  if (size !== source.sizeBytes) throw new AppError("invalid_input", `The image file has ${size} bytes instead of ${source.sizeBytes}`);
   const file = createReadStream(source.path);
   try {
     await lxd.perform(ctx, "POST", "/1.0/images", {
