@@ -116,6 +116,7 @@ async function makeDebian(folder: string, suite: string): Promise<void> {
   const options = aptOptions().map((o) => `--aptopt=${o}`);
   const args = ["--variant=minbase", "--quiet", ...options, suite, folder, ...(sources === "" ? [] : ["-"])];
   const child = spawn("mmdebstrap", args, { stdio: ["pipe", "inherit", "inherit"] });
+  undo.push({ what: "mmdebstrap", run: () => void child.kill("SIGKILL") });
   child.stdin.end(sources);
   const [code] = (await once(child, "close")) as [number | null];
   if (code !== 0) throw new Error(`mmdebstrap ended with ${code}`);

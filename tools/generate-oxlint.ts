@@ -5,7 +5,7 @@ import { layers, pureLayers, restrictedPackages, type Layer } from "./layers.ts"
 const target = new URL("../.oxlintrc.json", import.meta.url);
 
 const rules = {
-  eqeqeq: "error",
+  eqeqeq: ["error", "always", { null: "ignore" }],
   "max-lines": ["error", { max: 500 }],
   "max-lines-per-function": ["error", { max: 70, skipBlankLines: true, skipComments: true }],
   "no-console": "error",
@@ -24,6 +24,8 @@ const rules = {
   "oxc/no-barrel-file": ["error", { threshold: 0 }],
   "vitest/no-focused-tests": "error",
   "vitest/no-disabled-tests": "error",
+  // The second argument of `expect` says what the value was about.
+  "vitest/valid-expect": ["error", { maxArgs: 2 }],
   "unicorn/no-abusive-eslint-disable": "error",
   // Empty functions and spreads of small records are how this code base says "nothing" and "plus"; both read well.
   "unicorn/no-useless-spread": "off",
@@ -80,6 +82,9 @@ const config = {
         "vitest/no-conditional-expect": "off",
         "vitest/expect-expect": "off",
         "vitest/valid-title": "off",
+        "vitest/no-conditional-tests": "off",
+        "vitest/valid-describe-callback": "off",
+        "no-console": "off",
       },
     },
     // A migration is a list of statements in order.
