@@ -41,7 +41,8 @@ const siteSchema = z.object({
   holder: processSchema.nullable(),
   /** Kept because a restarted agent may itself live in other control groups. */
   cgroupFolders: z.array(z.string()),
-  accelerator: z.enum(["kvm", "tcg"]),
+  /** Null until it has been found out. */
+  accelerator: z.enum(["kvm", "tcg"]).nullable(),
 });
 
 const stateSchema = z.object({

@@ -8,25 +8,20 @@
  * has no opinion of its own: it restarts nothing unasked, and knows no vApp but the owner marks it is given.
  */
 import { chmod, mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { z } from "zod";
+import { delimiter, join } from "node:path";
 import type { Clock, Log } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
-import type { OwnerMark } from "#domain/owner.ts";
 import { systemClock } from "#lib/clock.ts";
 import { makeLog } from "#lib/log.ts";
 import type { AgentContext } from "#agent/agent-context.ts";
-import type { AgentRequest, AgentRoute } from "#agent/agent-server.ts";
-import { bodyParse, makeAgentServer } from "#agent/agent-server.ts";
-import { exposureSchema, openStateFile, ownerSchema, segmentSchema } from "#agent/agent-state.ts";
+import { agentRoutes } from "#agent/agent-routes.ts";
+import { makeAgentServer } from "#agent/agent-server.ts";
+import { openStateFile } from "#agent/agent-state.ts";
 import { openExposures } from "#agent/exposures.ts";
-import type { Exposures } from "#agent/exposures.ts";
+import { thisHost } from "#agent/prerequisites.ts";
 import { openReach } from "#agent/reach.ts";
-import type { Reach } from "#agent/reach.ts";
-import { prefixContains, segmentEnsure, segmentList, segmentRemove } from "#agent/segments.ts";
 import { socketAnswers } from "#agent/site-daemons.ts";
 import { siteLayout } from "#agent/site-layout.ts";
-import { siteDown, siteObserve, siteUp } from "#agent/site.ts";
 
 export interface AgentOptions {
   /** Folder of the agent and its site. Made when missing. */
@@ -49,6 +44,8 @@ export interface Agent {
 }
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
+  // Root's programs are in sbin, which a caller's PATH may lack.
+  process.env["PATH"] = thisHost.searchPath.join(delimiter);
   const layout = siteLayout(options.home, options.siteName);
   await mkdir(layout.home, { recursive: true });
   const socket = options.socket ?? join(layout.home, "agent.sock");
@@ -84,81 +81,5 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       await reach.close();
       await closed;
     },
-  };
-}
-
-const siteUpSchema = z.object({ daemons: z.enum(["own", "host"]).default("own") });
-
-function agentRoutes(agent: AgentContext, exposures: Exposures, reach: Reach): AgentRoute[] {
-  const queue = makeQueue();
-  const progressInto = (emit: (line: object) => void) => (phase: string, seconds: number) => emit({ phase, seconds });
-  return [
-    { method: "GET", path: "/v1/health", handle: async () => ({ status: "ok", pid: process.pid, site: agent.layout.siteName }) },
-    { method: "GET", path: "/v1/site", handle: async () => ({ site: await siteObserve(agent) }) },
-    {
-      method: "PUT",
-      path: "/v1/site",
-      stream: async (request, emit) => {
-        const { daemons } = bodyParse(siteUpSchema, request.body ?? {});
-        return { site: await queue(() => siteUp(agent, daemons, progressInto(emit))) };
-      },
-    },
-    {
-      method: "DELETE",
-      path: "/v1/site",
-      stream: async (request, emit) => {
-        const keepData = request.query.get("keep") === "data";
-        await queue(async () => {
-          if (!keepData) await exposures.close();
-          await reach.close();
-          await siteDown(agent, { keepData }, progressInto(emit));
-        });
-        return { site: await siteObserve(agent) };
-      },
-    },
-    { method: "GET", path: "/v1/segments", handle: async () => ({ items: await segmentList(agent) }) },
-    {
-      method: "PUT",
-      path: "/v1/segments/:name",
-      handle: async (request) => {
-        const wish = bodyParse(segmentSchema, named(request));
-        if (!prefixContains(wish.prefix, wish.gateway)) throw new AppError("invalid_input", `${wish.gateway} is not in ${wish.prefix}`);
-        return await queue(() => segmentEnsure(agent, wish));
-      },
-    },
-    {
-      method: "DELETE",
-      path: "/v1/segments/:name",
-      handle: (request) => queue(() => segmentRemove(agent, request.name, ownerOf(request))),
-    },
-    { method: "GET", path: "/v1/exposures", handle: async () => ({ items: exposures.list() }) },
-    {
-      method: "PUT",
-      path: "/v1/exposures/:name",
-      handle: async (request) => {
-        const { port, ...wish } = bodyParse(exposureSchema, named(request));
-        return await queue(() => exposures.ensure(port === undefined ? wish : { ...wish, port }));
-      },
-    },
-    { method: "DELETE", path: "/v1/exposures/:name", handle: (request) => queue(() => exposures.remove(request.name, ownerOf(request))) },
-  ];
-}
-
-/** The path names the object; a body that says otherwise is overruled. */
-function named(request: AgentRequest): object {
-  return { ...(typeof request.body === "object" ? request.body : {}), name: request.name };
-}
-
-function ownerOf(request: AgentRequest): OwnerMark {
-  return bodyParse(ownerSchema, Object.fromEntries(request.query));
-}
-
-/** Runs pieces of work one after the other, each after the one before it ended well or badly. */
-function makeQueue(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const result = last.then(work, work);
-    last = result.catch(() => {});
-    return result;
   };
 }

@@ -19,12 +19,18 @@ const connectLimitMs = 7_000;
 export interface Reach {
   /** `invalid_input` when the address is not in the segment, `endpoint_unreachable` when refused or unanswered. */
   open(target: ReachTarget): Promise<Socket>;
-  /** Ends the relay. The next `open` starts a new one. */
+  /** Ends the relay and every open path. The next `open` starts a new one. */
   close(): Promise<void>;
 }
 
 export function openReach(agent: AgentContext): Reach {
   let relay: Promise<ChildProcess> | null = null;
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    return socket;
+  };
   const start = async (namespace: string) => {
     relay ??= relayStart(agent, namespace, () => (relay = null));
     return await relay.catch((error: unknown) => {
@@ -40,11 +46,15 @@ export function openReach(agent: AgentContext): Reach {
         throw new AppError("invalid_input", `${target.address} is not the address of a machine on segment ${target.segment}`);
       }
       const namespace = siteNamespace(agent);
-      if (namespace === null) return await dial(connect({ host: target.address, port: target.port, allowHalfOpen: true }), target, null);
+      if (namespace === null)
+        return keep(await dial(connect({ host: target.address, port: target.port, allowHalfOpen: true }), target, null));
       await start(namespace);
-      return await dial(connect({ path: agent.layout.relaySocket, allowHalfOpen: true }), target, `${target.address} ${target.port}\n`);
+      return keep(
+        await dial(connect({ path: agent.layout.relaySocket, allowHalfOpen: true }), target, `${target.address} ${target.port}\n`),
+      );
     },
     async close() {
+      for (const socket of sockets) socket.destroy();
       const child = await relay?.catch(() => null);
       relay = null;
       if (!child || child.exitCode !== null || child.signalCode !== null) return;

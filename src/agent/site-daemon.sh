@@ -9,5 +9,6 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 else
   for group in /sys/fs/cgroup/*/cgroup.procs; do echo $$ >"$group"; done
 fi
-setsid "$@" </dev/null >>"$logfile" 2>&1 &
+# A clean environment: the agent's own (a shortened PATH, NODE_OPTIONS, LXD_DIR) is none of the daemons' business.
+setsid env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@" </dev/null >>"$logfile" 2>&1 &
 echo $! >"$pidfile"

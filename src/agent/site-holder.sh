@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes the namespaces of a site and stays as their holder. Arguments: FOLDER NETNS HOSTNAME mask|use
+# Makes the namespaces of a site and stays as their holder. Arguments: FOLDER NETNS HOSTNAME
 #
 # Net, mount, UTS, control group and PID namespace. The PID namespace is what makes a site safe to stop: when the holder dies the
 # kernel ends every process of the site and drops every mount. The holder ignores SIGCHLD, so the kernel reaps orphans at once;
 # without that libvirtd waits 40 s for each of its QEMU probes to stop being a zombie. Nothing is mounted or made on the host.
 set -eu
-folder=$1 netns=$2 name=$3 kvm=$4
+folder=$1 netns=$2 name=$3
 
-if [ "${5-}" != inside ]; then
+if [ "${4-}" != inside ]; then
   while read -r group; do echo $$ >"$group/cgroup.procs"; done <"$folder/cgroup-folders"
-  exec nsenter --net="/run/netns/$netns" unshare -m -u -p -C -f --propagation private sh "$0" "$folder" "$netns" "$name" "$kvm" inside
+  exec nsenter --net="/run/netns/$netns" unshare -m -u -p -C -f --propagation private sh "$0" "$folder" "$netns" "$name" inside
 fi
 
 # /proc is still the host's here, so this is the pid as the host sees it. It is a builtin: a child would read its own.
@@ -47,7 +47,8 @@ for file in passwd group subuid subgid; do
   mount --bind "$folder/etc/$file" "/etc/$file"
 done
 # A /dev/kvm that guests hang on must not be seen by libvirtd; /dev/null in its place does not help, a read-only empty file does.
-if [ "$kvm" = mask ] && [ -e /dev/kvm ]; then
+# It is uncovered when a probe has shown that it works.
+if [ -e /dev/kvm ]; then
   mount --bind "$folder/empty" /dev/kvm
   mount -o remount,bind,ro /dev/kvm
 fi

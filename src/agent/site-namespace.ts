@@ -25,7 +25,7 @@ const siteUsers = {
 const siteIds = "root:1000000:1000000000";
 
 /** Makes what is missing of: network namespace, uplink, holder. Returns the state with the living holder in it. */
-export async function namespaceEnsure(agent: AgentContext, accelerator: "kvm" | "tcg"): Promise<SiteState> {
+export async function namespaceEnsure(agent: AgentContext): Promise<SiteState> {
   const { layout, state } = agent;
   const before = state.current().site;
   if (before?.holder && (await processIsAlive(before.holder))) return before;
@@ -34,7 +34,7 @@ export async function namespaceEnsure(agent: AgentContext, accelerator: "kvm" | 
   }
   const mounts = cgroupMountsParse(await readFile("/proc/self/mountinfo", "utf8"));
   const cgroupFolders = cgroupFoldersPlan(layout.namespace, mounts, await readFile("/proc/self/cgroup", "utf8"));
-  let site: SiteState = { daemons: "own", uplinkIndex: before?.uplinkIndex ?? null, holder: null, cgroupFolders, accelerator };
+  let site: SiteState = { daemons: "own", uplinkIndex: before?.uplinkIndex ?? null, holder: null, cgroupFolders, accelerator: null };
   const save = async () => await state.write({ ...state.current(), site });
   // Each thing is on record before it exists: a crash on the way leaves nothing the next run does not know about.
   await save();
@@ -45,7 +45,7 @@ export async function namespaceEnsure(agent: AgentContext, accelerator: "kvm" | 
   await cgroupsCreate(cgroupFolders);
   await writeFile(join(layout.folder, "cgroup-folders"), cgroupFolders.map((f) => `${f}\n`).join(""));
   await writeFile(join(layout.folder, "cgroup-mounts"), mounts.map((m) => `${m.type} ${m.options} ${m.point}\n`).join(""));
-  const holder = await holderStart(agent, accelerator);
+  const holder = await holderStart(agent);
   await cgroupsDelegate(cgroupFolders, mounts);
   site = { ...site, holder };
   await save();
@@ -73,6 +73,11 @@ export async function namespaceRemove(agent: AgentContext): Promise<void> {
 export async function holderIsAlive(agent: AgentContext): Promise<boolean> {
   const holder = agent.state.current().site?.holder;
   return holder ? await processIsAlive(holder) : false;
+}
+
+/** Shows the host's /dev/kvm inside the site, where it is hidden until it is known to work. Harmless when repeated. */
+export async function acceleratorUncover(holder: ProcessIdentity): Promise<void> {
+  await exec("nsenter", insideArguments(holder, ["umount", "/dev/kvm"]), { okCodes: [0, 1, 32] });
 }
 
 /** Arguments that run a program inside the site: `exec("nsenter", insideArguments(holder, [...]))`. */
@@ -125,14 +130,13 @@ async function folderFill(layout: SiteLayout): Promise<void> {
   for (const file of ["subuid", "subgid"]) await writeFile(join(layout.folder, "etc", file), `${siteIds}\n`);
 }
 
-async function holderStart(agent: AgentContext, accelerator: "kvm" | "tcg"): Promise<ProcessIdentity> {
+async function holderStart(agent: AgentContext): Promise<ProcessIdentity> {
   const { layout, clock } = agent;
   const pidFile = join(layout.folder, "holder.pid");
   await rm(pidFile, { force: true });
   const log = join(layout.folder, "holder.log");
   const script = `exec sh "$0" "$@" </dev/null >"${log}" 2>&1`;
-  const kvm = accelerator === "kvm" ? "use" : "mask";
-  const child = spawn("sh", ["-c", script, holderScript, layout.folder, layout.namespace, layout.siteName, kvm], {
+  const child = spawn("sh", ["-c", script, holderScript, layout.folder, layout.namespace, layout.siteName], {
     detached: true,
     stdio: "ignore",
     cwd: "/",

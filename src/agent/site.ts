@@ -13,7 +13,7 @@ import { prerequisitesCheck } from "#agent/prerequisites.ts";
 import { segmentsRemoveAll, segmentsRestore } from "#agent/segments.ts";
 import { daemonsStop, libvirtdEnsure, lxdEnsure, socketAnswers, storagePoolName } from "#agent/site-daemons.ts";
 import { uplinkOf } from "#agent/site-layout.ts";
-import { holderIsAlive, namespaceEnsure, namespaceRemove } from "#agent/site-namespace.ts";
+import { acceleratorUncover, holderIsAlive, namespaceEnsure, namespaceRemove } from "#agent/site-namespace.ts";
 
 const hostSockets = { libvirt: "/run/libvirt/libvirt-sock", lxd: "/var/lib/lxd/unix.socket" };
 const hostPoolFolder = "/var/lib/libvirt/stratiform";
@@ -82,15 +82,30 @@ export async function siteUp(agent: AgentContext, daemons: SiteDaemons, progress
     }
   } else {
     await phase("prerequisites", () => prerequisitesCheck());
-    const accelerator = before?.accelerator ?? agent.accelerator ?? (await phase("accelerator", () => acceleratorProbe()));
-    const { holder } = await phase("namespace", () => namespaceEnsure(agent, accelerator));
-    if (holder === null) throw new AppError("internal", "the site has no holder");
-    const started = [phase("libvirtd", () => libvirtdEnsure(agent, holder)), phase("lxd", () => lxdEnsure(agent, holder))];
-    await Promise.allSettled(started);
-    await Promise.all(started);
+    await ownDaemonsUp(agent, phase);
   }
   await phase("segments", () => segmentsRestore(agent));
   return await siteObserve(agent);
+}
+
+/** The probe of the accelerator takes longest and only libvirtd needs it, so everything else goes on beside it. */
+async function ownDaemonsUp(agent: AgentContext, phase: Phase): Promise<void> {
+  const known = agent.state.current().site?.accelerator ?? agent.accelerator;
+  const probe = known === null ? phase("accelerator", () => acceleratorProbe()) : Promise.resolve(known);
+  const namespace = phase("namespace", () => namespaceEnsure(agent));
+  probe.catch(() => {}); // It is awaited below; until then its failure must not count as unhandled.
+  const { holder } = await namespace;
+  if (holder === null) throw new AppError("internal", "the site has no holder");
+  const lxd = phase("lxd", () => lxdEnsure(agent, holder));
+  const libvirtd = probe.then(async (accelerator) => {
+    if (accelerator === "kvm") await acceleratorUncover(holder);
+    await phase("libvirtd", () => libvirtdEnsure(agent, holder));
+  });
+  await Promise.allSettled([lxd, libvirtd]);
+  await Promise.all([lxd, libvirtd]);
+  const { site, ...rest } = agent.state.current();
+  const accelerator = await probe;
+  if (site !== null && site.accelerator !== accelerator) await agent.state.write({ ...rest, site: { ...site, accelerator } });
 }
 
 /** `keepData`: the daemons end in an orderly way and disks, images and the record stay for the next start. */
@@ -123,7 +138,9 @@ async function hostDaemonsCheck(): Promise<void> {
   });
 }
 
-function phases(progress: Progress): <T>(name: string, work: () => Promise<T>) => Promise<T> {
+type Phase = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+
+function phases(progress: Progress): Phase {
   return async (name, work) => {
     const start = performance.now();
     const result = await work();

@@ -24,8 +24,13 @@ setTimeout(fail, Number(ms));
 socket.on("data", (d) => (text += d)).on("error", fail).on("end", () => { console.log(JSON.stringify(text || null)); process.exit(); });
 `;
 
+export interface ProbeGuest extends ProbeHost {
+  /** Arguments for nsenter that run a program in the guest's namespace. */
+  readonly enter: readonly string[];
+}
+
 /** Puts a host on a segment of the site whose network namespace is `siteNamespace`. */
-export async function attachProbeHost(siteNamespace: string, segment: SegmentFacts, address: string): Promise<ProbeHost> {
+export async function attachProbeHost(siteNamespace: string, segment: SegmentFacts, address: string): Promise<ProbeGuest> {
   const tag = randomBytes(4).toString("hex");
   const namespace = `strat-probe-${tag}`;
   const length = segment.prefix.split("/")[1];
@@ -39,9 +44,11 @@ export async function attachProbeHost(siteNamespace: string, segment: SegmentFac
     `route add default via ${segment.gateway}`,
   ];
   await exec("ip", ["-n", namespace, "-batch", "-"], { stdin: `${script.join("\n")}\n` });
-  return makeHost(address, [`--net=/run/netns/${namespace}`], async () => {
+  const enter = [`--net=/run/netns/${namespace}`];
+  const host = makeHost(address, enter, async () => {
     await exec("ip", ["netns", "del", namespace], { okCodes: [0, 1, 255] });
   });
+  return { ...host, enter };
 }
 
 /** This machine itself, seen under the address the site's uplink has on it. */

@@ -19,7 +19,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,6 +41,8 @@ export interface TestSite {
   readonly libvirtConfig: { readonly socket: string; readonly pool: { readonly name: string; readonly path: string } };
   readonly lxdConfig: { readonly socket: string; readonly pool: string };
   agentPid(): number;
+  /** The process that keeps the site's namespaces; another one after the site was made again. */
+  holderPid(): number;
   /** kill -9, and waits for the end. */
   agentKill(): Promise<void>;
   /** A new agent on the same home; it adopts the site. */
@@ -52,7 +55,12 @@ export interface TestSite {
 }
 
 interface SiteAnswer {
-  readonly site?: { namespace: string; hostAddress: string; endpoints: { libvirt: TestSite["libvirtConfig"]; lxd: TestSite["lxdConfig"] } };
+  readonly site?: {
+    state: "up" | "down";
+    namespace: string;
+    hostAddress: string;
+    endpoints: { libvirt: TestSite["libvirtConfig"]; lxd: TestSite["lxdConfig"] };
+  };
   readonly error?: { code: string; message: string };
 }
 
@@ -62,6 +70,7 @@ export async function startTestSite(): Promise<TestSite> {
   const socket = join(home, "agent.sock");
   let agent = await agentSpawn(home, name);
   const stop = async () => {
+    if (!existsSync(home)) return;
     if (agent.exitCode !== null || agent.signalCode !== null) agent = await agentSpawn(home, name);
     const last = await siteCall(socket, "DELETE");
     await childKill(agent, "SIGTERM");
@@ -74,7 +83,8 @@ export async function startTestSite(): Promise<TestSite> {
     throw new Error(`the test site does not come up: ${JSON.stringify(up.error)}`);
   }
   const { namespace, hostAddress, endpoints } = up.site;
-  const holder = (JSON.parse(await readFile(join(home, "state.json"), "utf8")) as { site: { holder: { pid: number } } }).site.holder.pid;
+  const holderPid = () =>
+    (JSON.parse(readFileSync(join(home, "state.json"), "utf8")) as { site: { holder: { pid: number } } }).site.holder.pid;
   return {
     name,
     home,
@@ -84,11 +94,12 @@ export async function startTestSite(): Promise<TestSite> {
     libvirtConfig: endpoints.libvirt,
     lxdConfig: endpoints.lxd,
     agentPid: () => agent.pid!,
+    holderPid,
     agentKill: () => childKill(agent, "SIGKILL"),
     agentStart: async () => {
       agent = await agentSpawn(home, name);
     },
-    inside: (...command) => ["-t", String(holder), "-n", "-m", "-u", "-p", "-C", "--", ...command],
+    inside: (...command) => ["-t", String(holderPid()), "-n", "-m", "-u", "-p", "-C", "--", ...command],
     segment: (spec) => segmentMake(socket, spec),
     stop,
   };
@@ -128,8 +139,8 @@ async function childKill(child: ChildProcess, signal: NodeJS.Signals): Promise<v
 }
 
 /** Sends PUT or DELETE and returns the last line of the answer. */
-async function siteCall(socket: string, method: "PUT" | "DELETE"): Promise<SiteAnswer> {
-  return await unixStream({ socket, method, path: "/v1/site", timeoutMs: 120_000 }, async (response) => {
+export async function siteCall(socket: string, method: "PUT" | "DELETE", query = ""): Promise<SiteAnswer> {
+  return await unixStream({ socket, method, path: `/v1/site${query}`, timeoutMs: 120_000 }, async (response) => {
     let text = "";
     for await (const chunk of response) text += (chunk as Buffer).toString();
     return JSON.parse(text.trim().split("\n").at(-1)!) as SiteAnswer;
