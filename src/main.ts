@@ -36,7 +36,7 @@ import { lxdFactory } from "#providers/lxd/provider.ts";
 import { simFactory } from "#providers/sim/provider.ts";
 import { auditSeal } from "#store/audit.ts";
 import { openDatabase, type Database } from "#store/database.ts";
-import { startEmbeddedPostgres, type EmbeddedPostgres } from "#store/embedded.ts";
+import { startEmbeddedPostgres, stopEmbeddedPostgres, type EmbeddedPostgres } from "#store/embedded.ts";
 import { eventSequence } from "#store/event.ts";
 import { organizationIds, policyList } from "#store/installation.ts";
 import { migrate } from "#store/migrate.ts";
@@ -129,6 +129,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       rmSync(whereFile, { force: true });
     },
   };
+}
+
+/** Stops the embedded database of a home when it runs, for clean-up after a control plane that was killed. */
+export function stopDatabase(home: string): Promise<void> {
+  return stopEmbeddedPostgres(join(home, "postgres"));
 }
 
 /** Loops that exactly one process runs. Each is safe to run twice all the same. */

@@ -12,12 +12,12 @@ import { databaseNow, ledgerOf } from "#store/ledger.ts";
 
 export interface BillRequest {
   /** Id or name; a deleted vApp by id. */
-  readonly vapp?: string;
-  readonly project?: string;
+  readonly vapp?: string | undefined;
+  readonly project?: string | undefined;
   /** RFC 3339; default: the beginning. */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /** RFC 3339; default: now. */
-  readonly to?: string;
+  readonly to?: string | undefined;
 }
 
 export const showBill = useCase(

@@ -1,7 +1,7 @@
 /** What every use case is given: who asks, the platform it runs on, and the means of the request. No globals. */
 import type { CallContext } from "#domain/context.ts";
 import type { ProcessDefinition } from "#process/contract.ts";
-import type { Database } from "#store/database.ts";
+import type { Database, Tx } from "#store/database.ts";
 import type { EndpointRegistry } from "#app/endpoint-registry.ts";
 import type { Decision, PolicyGate } from "#app/policy.ts";
 import type { SecretBox } from "#app/secret-box.ts";
@@ -34,6 +34,8 @@ export interface AppContext extends CallContext {
   readonly platform: Platform;
   readonly actor: Actor;
   readonly requestId: string;
+  /** Last thing in every transaction of the request's change; may refuse it by throwing. Set where a request may be repeated. */
+  readonly committing?: (tx: Tx) => Promise<void>;
 }
 
 /** A context policy has permitted; only this can write. */

@@ -4,6 +4,8 @@ import { AppError, isAppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { AppContext, DecidedContext } from "#app/context.ts";
+import { checkGeneration, type IfGeneration } from "#app/generation.ts";
+import { checkGeneration, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { theSite } from "#app/site.ts";
@@ -20,11 +22,11 @@ export const listEndpoints = useCase({ action: "endpoint.read", resource: catalo
 /** Creates or changes an endpoint and looks at it at once. An endpoint that does not answer is kept, shown as unreachable. */
 export const putEndpoint = useCase(
   { action: "endpoint.write", resource: catalogueResource },
-  async (ctx, endpoint: EndpointWrite): Promise<EndpointView> => {
+  async (ctx, endpoint: EndpointWrite & { readonly ifGeneration?: IfGeneration }): Promise<EndpointView> => {
     const site = await theSite(ctx, endpoint.site);
     await ctx.platform.endpoints.openProvider(endpoint.provider, endpoint.config).close();
     await write(ctx, async (tx) => {
-      await endpointUpsert(tx, {
+      const { generation } = await endpointUpsert(tx, {
         id: newId("endpoint", ctx.clock),
         organization_id: ctx.platform.operatorId,
         site_id: site.id,

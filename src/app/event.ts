@@ -7,7 +7,7 @@ import { auditList } from "#store/audit.ts";
 import { eventList } from "#store/event.ts";
 
 export interface EventFilter {
-  readonly vapp?: string;
+  readonly vapp?: string | undefined;
   /** Position of the last event already seen; 0 for all. */
   readonly after: number;
   readonly limit: number;

@@ -3,7 +3,6 @@
  * (capacity, quota, generation), held against the hash and the bounds people approved, and the order, desired state, names, marks,
  * the vApp's lock, the run, ledger, event and audit row are written together or not at all.
  */
-import { sql } from "kysely";
 import { AppError, type Refusal } from "#domain/error.ts";
 import { formatId, parseId } from "#domain/id.ts";
 import type { OrderRequest, OrderView } from "#domain/order.ts";
@@ -16,14 +15,12 @@ import { organizationResource, projectResource, theVappNamed } from "#app/resour
 import { auditOf, useCase, write } from "#app/use-case.ts";
 import { faultPoint } from "#engine/fault.ts";
 import { createRun, requestCancel } from "#engine/run.ts";
+import { advisoryLock } from "#store/advisory-lock.ts";
 import { auditInsert } from "#store/audit.ts";
 import type { Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
 import { orderById, orderInsert, orderList, type OrderRow } from "#store/order.ts";
 import { vappLock } from "#store/vapp.ts";
-
-/** Serialises what competes for capacity: placement reads what is promised, then promises. */
-const capacityLock = 7_310_003;
 
 interface Approved {
   readonly request: PlanRequest;
@@ -55,8 +52,8 @@ export const showOrder = useCase(
 );
 
 export interface OrderFilter {
-  readonly vapp?: string;
-  readonly after?: string;
+  readonly vapp?: string | undefined;
+  readonly after?: string | undefined;
   readonly limit: number;
 }
 
@@ -127,7 +124,8 @@ async function preempt(ctx: DecidedContext, approved: Approved): Promise<Approve
 }
 
 async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<string> {
-  await sql`select pg_advisory_xact_lock(${capacityLock})`.execute(tx);
+  // Serialises what competes for capacity: placement reads what is promised, then promises.
+  await advisoryLock(tx, "capacity");
   await lockVapp(ctx, tx, approved.request);
   const { kinds, ...bounds } = approved.bounds;
   const planned = await planChange(ctx, tx, approved.request, kinds === undefined ? bounds : { ...bounds, kinds });

@@ -5,7 +5,6 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sql } from "kysely";
 import type { Offering } from "#domain/blueprint.ts";
 import type { Clock } from "#domain/context.ts";
 import type { Json } from "#domain/json.ts";
@@ -14,9 +13,17 @@ import { newId } from "#app/new-id.ts";
 import { offeringDigest } from "#app/offering.ts";
 import { defaultPolicies, validatePolicies } from "#app/policy.ts";
 import { makeToken, tokenHash } from "#app/session.ts";
+import { advisoryLock } from "#store/advisory-lock.ts";
 import { offeringInsert } from "#store/catalogue.ts";
 import type { Database, Tx } from "#store/database.ts";
-import { installationId, organizationByName, principalByName } from "#store/installation.ts";
+import {
+  installationId,
+  installationInsert,
+  organizationByName,
+  principalByName,
+  principalByToken,
+  tokenInsert,
+} from "#store/installation.ts";
 
 export interface Installation {
   readonly installationId: string;
@@ -26,12 +33,11 @@ export interface Installation {
 /** Prefixes of segments come from here: unique in the installation, private (RFC 1918), out of the way of common home networks. */
 const defaultPrefixPool = "10.64.0.0/12";
 const defaultQuota = { machines: 500, vcpus: 1_000, memoryMiB: 1_048_576, segments: 500, exposures: 500 };
-const setupLock = 7_310_004;
 
 export async function setUp(database: Database, clock: Clock, offerings: readonly Offering[]): Promise<Installation> {
   validatePolicies(defaultPolicies);
   return database.transaction().execute(async (tx) => {
-    await sql`select pg_advisory_xact_lock(${setupLock})`.execute(tx);
+    await advisoryLock(tx, "setup");
     const known = await installationId(tx);
     const operatorId = known === null ? await firstStart(tx, clock) : (await organizationByName(tx, "operator"))!.id;
     for (const offering of offerings) {
@@ -49,37 +55,19 @@ export async function setUp(database: Database, clock: Clock, offerings: readonl
 }
 
 async function firstStart(tx: Tx, clock: Clock): Promise<string> {
-  const organization_id = newId("organization", clock);
-  const project_id = newId("project", clock);
-  await tx
-    .insertInto("installation")
-    .values({ id: newId("installation", clock) })
-    .execute();
-  await tx.insertInto("organization").values({ id: organization_id, name: "operator" }).execute();
-  await tx.insertInto("project").values({ id: project_id, organization_id, name: "default", prefix_pool: defaultPrefixPool }).execute();
-  for (const [dimension, quota] of Object.entries(defaultQuota))
-    await tx.insertInto("quota_balance").values({ project_id, dimension, quota }).execute();
-  for (const [name, kind, role] of [
-    ["admin", "person", "admin"],
-    ["reconciler", "service", "automation"],
-  ] as const) {
-    const principal_id = newId("principal", clock);
-    await tx.insertInto("principal").values({ id: principal_id, organization_id, name, kind }).execute();
-    await tx
-      .insertInto("role_grant")
-      .values({ id: newId("grant", clock), organization_id, principal_id, role, project_id: null })
-      .execute();
-  }
-  for (const { name, document } of defaultPolicies)
-    await tx
-      .insertInto("policy")
-      .values({ id: newId("policy", clock), organization_id: null, name, document })
-      .execute();
-  await tx
-    .insertInto("rate_card")
-    .values({ id: newId("policy", clock), organization_id, name: defaultRateCard.name, document: JSON.stringify(defaultRateCard) })
-    .execute();
-  return organization_id;
+  const operatorId = newId("organization", clock);
+  await installationInsert(tx, {
+    installationId: newId("installation", clock),
+    organization: { id: operatorId, name: "operator" },
+    project: { id: newId("project", clock), name: "default", prefixPool: defaultPrefixPool, quota: defaultQuota },
+    principals: [
+      { id: newId("principal", clock), grantId: newId("grant", clock), name: "admin", kind: "person", role: "admin" },
+      { id: newId("principal", clock), grantId: newId("grant", clock), name: "reconciler", kind: "service", role: "automation" },
+    ],
+    policies: defaultPolicies.map(({ name, document }) => ({ id: newId("policy", clock), name, document })),
+    rateCard: { id: newId("policy", clock), name: defaultRateCard.name, document: JSON.stringify(defaultRateCard) },
+  });
+  return operatorId;
 }
 
 /** The admin's token lies in `<home>/admin.token` (0600). A missing file gets a new token; older ones stay valid until revoked. */
@@ -87,8 +75,7 @@ export async function ensureAdminToken(database: Database, operatorId: string, h
   const path = join(home, "admin.token");
   if (existsSync(path)) {
     const token = readFileSync(path, "utf8").trim();
-    const known = await database.selectFrom("token").select("name").where("hash", "=", tokenHash(token)).executeTakeFirst();
-    if (known !== undefined) return path;
+    if ((await principalByToken(database, tokenHash(token))) !== undefined) return path;
   }
   const admin = await principalByName(database, operatorId, "admin");
   const token = makeToken();

@@ -3,6 +3,8 @@ import type { SiteView, SiteWrite } from "#domain/catalogue.ts";
 import { AppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { AppContext } from "#app/context.ts";
+import { checkGeneration, type IfGeneration } from "#app/generation.ts";
+import { checkGeneration, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
@@ -16,22 +18,26 @@ export const listSites = useCase({ action: "site.read", resource: catalogueResou
 );
 
 /** Creates or changes a site; its fabric's configuration is checked by the fabric's own schema. */
-export const putSite = useCase({ action: "site.write", resource: catalogueResource }, async (ctx, site: SiteWrite): Promise<SiteView> => {
-  await ctx.platform.endpoints.openFabric(site.fabric.kind, site.fabric.config).close();
-  await write(ctx, async (tx) => {
-    await siteUpsert(tx, {
-      id: newId("site", ctx.clock),
-      organization_id: ctx.platform.operatorId,
-      name: site.name,
-      kind: site.kind,
-      location: site.location,
-      fabric_kind: site.fabric.kind,
-      fabric_config: JSON.stringify(site.fabric.config),
+export const putSite = useCase(
+  { action: "site.write", resource: catalogueResource },
+  async (ctx, site: SiteWrite & { readonly ifGeneration?: IfGeneration }): Promise<SiteView> => {
+    await ctx.platform.endpoints.openFabric(site.fabric.kind, site.fabric.config).close();
+    await write(ctx, async (tx) => {
+      const { generation } = await siteUpsert(tx, {
+        id: newId("site", ctx.clock),
+        organization_id: ctx.platform.operatorId,
+        name: site.name,
+        kind: site.kind,
+        location: site.location,
+        fabric_kind: site.fabric.kind,
+        fabric_config: JSON.stringify(site.fabric.config),
+      });
+      checkGeneration(site.ifGeneration, generation, `site ${site.name}`);
+      await auditInsert(tx, auditOf(ctx, { site: site.name, fabric: site.fabric.kind }));
     });
-    await auditInsert(tx, auditOf(ctx, { site: site.name, fabric: site.fabric.kind }));
-  });
-  return siteView(await theSite(ctx, site.name));
-});
+    return siteView(await theSite(ctx, site.name));
+  },
+);
 
 export async function theSite(ctx: AppContext, name: string): Promise<SiteRow> {
   const row = (await siteList(ctx.platform.database)).find((candidate) => candidate.name === name);

@@ -52,7 +52,11 @@ export async function decide(ctx: AppContext, action: Action, resource: Resource
 /** One transaction of a use case: no decision, no write. Repeated as a whole on infrastructure errors, for at most ten seconds. */
 export function write<T>(ctx: AppContext, body: (tx: Tx) => Promise<T>): Promise<T> {
   if (!("decision" in ctx)) throw new Error("store write without a policy decision");
-  return transact(ctx.platform.database, { clock: ctx.clock, log: ctx.log, signal: ctx.signal, limitMs: 10_000 }, body);
+  return transact(ctx.platform.database, { clock: ctx.clock, log: ctx.log, signal: ctx.signal, limitMs: 10_000 }, async (tx) => {
+    const result = await body(tx);
+    await ctx.committing?.(tx);
+    return result;
+  });
 }
 
 /** The audit row of a permitted change; insert it in the change's own transaction. */

@@ -17,9 +17,9 @@ import { siteList } from "#store/site.ts";
 import { addressList, exposureList, factList, machineByName, machineList, segmentList, vappList, type VappRow } from "#store/vapp.ts";
 
 export interface VappFilter {
-  readonly project?: string;
-  readonly deleted?: boolean;
-  readonly after?: string;
+  readonly project?: string | undefined;
+  readonly deleted?: boolean | undefined;
+  readonly after?: string | undefined;
   readonly limit: number;
 }
 
@@ -75,8 +75,8 @@ export const showVapp = useCase(
 );
 
 export interface MachineFilter {
-  readonly vapp?: string;
-  readonly after?: string;
+  readonly vapp?: string | undefined;
+  readonly after?: string | undefined;
   readonly limit: number;
 }
 

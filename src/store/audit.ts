@@ -1,5 +1,6 @@
 /** The audit table: append-only, chained per organization by a sealer. */
 import { createHash } from "node:crypto";
+import { sql } from "kysely";
 import { canonicalJson } from "#domain/json.ts";
 import type { Database } from "#store/database.ts";
 
@@ -41,6 +42,18 @@ export function auditList(db: Database, organizationId: string, limit: number, a
     .orderBy("audit.id")
     .limit(limit)
     .execute();
+}
+
+/** Id of the order a request placed, from the audit row that was committed with it. */
+export async function auditOrderOf(db: Database, principalId: string, requestId: string): Promise<string | null> {
+  const row = await db
+    .selectFrom("audit")
+    .select(sql<string | null>`data->>'order'`.as("order"))
+    .where("principal_id", "=", principalId)
+    .where("request_id", "=", requestId)
+    .where(sql<boolean>`data ? 'order'`)
+    .executeTakeFirst();
+  return row?.order ?? null;
 }
 
 const sealBatch = 500;

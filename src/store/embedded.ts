@@ -92,6 +92,11 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   };
 }
 
+/** Stops the server of a folder when it runs; for clean-up after a control plane that was killed. */
+export function stopEmbeddedPostgres(folder: string): Promise<void> {
+  return stop(join(folder, "data"));
+}
+
 function urlOf(port: number, password: string, database: string): string {
   return `postgresql://${name}:${password}@127.0.0.1:${port}/${database}`;
 }

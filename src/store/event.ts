@@ -1,5 +1,6 @@
 /** Events: an outbox. `seq` is per vApp under its row lock; one sequencer gives the global `position` after commit. */
 import { sql } from "kysely";
+import { advisoryLock } from "#store/advisory-lock.ts";
 import type { Database, Tx } from "#store/database.ts";
 
 export interface NewEvent {
@@ -34,12 +35,10 @@ export async function eventInsert(tx: Tx, event: NewEvent): Promise<void> {
 }
 
 const sequenceBatch = 1_000;
-const sequencerLock = 7_310_001;
-
 /** Gives the next positions; several callers at once do no harm (one works, the others wait). Returns how many were given. */
 export async function eventSequence(db: Database): Promise<number> {
   return db.transaction().execute(async (tx) => {
-    await sql`select pg_advisory_xact_lock(${sequencerLock})`.execute(tx);
+    await advisoryLock(tx, "sequencer");
     const result = await sql<{ n: number }>`
       with base as (select coalesce(max(position), 0) as position from event),
       next as (select id, row_number() over (order by vapp_id, seq) as n from event where position is null order by vapp_id, seq limit ${sequenceBatch}),
@@ -53,4 +52,13 @@ export function eventList(db: Database, filter: { organizationId: string; vappId
   let query = db.selectFrom("event").selectAll().where("organization_id", "=", filter.organizationId).where("position", ">", filter.after);
   if (filter.vappId !== undefined) query = query.where("vapp_id", "=", filter.vappId);
   return query.orderBy("position").limit(filter.limit).execute();
+}
+
+/** The last position given; everything up to it is visible, since positions are given in order and become visible together. */
+export async function eventHead(db: Database): Promise<number> {
+  const row = await db
+    .selectFrom("event")
+    .select((eb) => eb.fn.max("position").as("position"))
+    .executeTakeFirstOrThrow();
+  return row.position ?? 0;
 }

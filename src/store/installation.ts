@@ -83,3 +83,53 @@ export function projectsAll(db: Database) {
 export function quotaSet(tx: Tx, projectId: string, dimension: string, used: number) {
   return tx.updateTable("quota_balance").set({ used }).where("project_id", "=", projectId).where("dimension", "=", dimension).execute();
 }
+
+export function tokenInsert(db: Database, row: { hash: Buffer; principal_id: string; name: string }) {
+  return db.insertInto("token").values(row).execute();
+}
+
+export interface NewInstallation {
+  readonly installationId: string;
+  readonly organization: { readonly id: string; readonly name: string };
+  readonly project: {
+    readonly id: string;
+    readonly name: string;
+    readonly prefixPool: string;
+    readonly quota: Readonly<Record<string, number>>;
+  };
+  readonly principals: readonly {
+    readonly id: string;
+    readonly grantId: string;
+    readonly name: string;
+    readonly kind: "person" | "service";
+    readonly role: "admin" | "automation";
+  }[];
+  readonly policies: readonly { readonly id: string; readonly name: string; readonly document: string }[];
+  readonly rateCard: { readonly id: string; readonly name: string; readonly document: string };
+}
+
+/** Everything an installation begins with. */
+export async function installationInsert(tx: Tx, made: NewInstallation): Promise<void> {
+  const organization_id = made.organization.id;
+  await tx.insertInto("installation").values({ id: made.installationId }).execute();
+  await tx.insertInto("organization").values(made.organization).execute();
+  const { id: project_id, name, prefixPool, quota } = made.project;
+  await tx.insertInto("project").values({ id: project_id, organization_id, name, prefix_pool: prefixPool }).execute();
+  const balances = Object.entries(quota).map(([dimension, limit]) => ({ project_id, dimension, quota: limit }));
+  await tx.insertInto("quota_balance").values(balances).execute();
+  for (const { id, grantId, role, ...principal } of made.principals) {
+    await tx
+      .insertInto("principal")
+      .values({ id, organization_id, ...principal })
+      .execute();
+    await tx.insertInto("role_grant").values({ id: grantId, organization_id, principal_id: id, role, project_id: null }).execute();
+  }
+  await tx
+    .insertInto("policy")
+    .values([...made.policies].map((policy) => ({ ...policy, organization_id: null })))
+    .execute();
+  await tx
+    .insertInto("rate_card")
+    .values({ ...made.rateCard, organization_id })
+    .execute();
+}

@@ -4,16 +4,15 @@
  */
 import { sql } from "kysely";
 import { addressNth, allocateAddress, allocatePrefix, macOf } from "#domain/cidr.ts";
+import { advisoryLock } from "#store/advisory-lock.ts";
 import type { Tx } from "#store/database.ts";
-
-const prefixLock = 7_310_002;
 
 /** Length of a segment's prefix: 253 machines are more than any vApp may have. */
 const segmentPrefixLength = 24;
 
 /** The segment's prefix and gateway, allocated from the pool when it has none yet. */
 export async function prefixEnsure(tx: Tx, segmentId: string, pool: string): Promise<{ prefix: string; gateway: string }> {
-  await sql`select pg_advisory_xact_lock(${prefixLock})`.execute(tx);
+  await advisoryLock(tx, "prefix");
   const own = await tx
     .selectFrom("segment")
     .select(["prefix", sql<string>`host(gateway)`.as("gateway")])

@@ -34,7 +34,7 @@ export function siteUpsert(
         generation: sql<number>`site.generation + 1`,
       }),
     )
-    .returning("id")
+    .returning(["id", "generation"])
     .executeTakeFirstOrThrow();
 }
 
@@ -68,16 +68,14 @@ export function endpointUpsert(
     .insertInto("endpoint")
     .values(row)
     .onConflict((c) =>
-      c
-        .column("name")
-        .doUpdateSet({
-          site_id: row.site_id,
-          provider: row.provider,
-          config: row.config,
-          generation: sql<number>`endpoint.generation + 1`,
-        }),
+      c.column("name").doUpdateSet({
+        site_id: row.site_id,
+        provider: row.provider,
+        config: row.config,
+        generation: sql<number>`endpoint.generation + 1`,
+      }),
     )
-    .returning("id")
+    .returning(["id", "generation"])
     .executeTakeFirstOrThrow();
 }
 

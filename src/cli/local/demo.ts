@@ -1,0 +1,273 @@
+/**
+ * `strat demo`: a cloud on this machine from nothing, one vApp in it, and the proof from outside that it answers. It does what a
+ * person would do with the documented commands: control plane up, site up, images built, catalogue filled, order placed. Everything is
+ * an `ensure`, so it can be repeated, and it goes on where an earlier one was interrupted.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { AppError } from "#domain/error.ts";
+import { parseOffering, type Offering } from "#domain/blueprint.ts";
+import type { OrderView, RunView } from "#domain/order.ts";
+import type { PlanView } from "#domain/plan.ts";
+import type { OfferingView } from "#domain/catalogue.ts";
+import type { VappView } from "#domain/vapp.ts";
+import { parse as parseYaml } from "yaml";
+import { Background } from "#cli/local/background.ts";
+import { DemoApi } from "#cli/local/demo-api.ts";
+import { stopDatabase } from "#main.ts";
+import { localSiteDown, localSiteUp, simSiteDown, simSiteUp, type DemoSite } from "#cli/local/demo-site.ts";
+
+export interface DemoOptions {
+  readonly home: string;
+  readonly offering: string;
+  readonly site: "local" | "sim";
+  readonly port: number;
+  /** Where progress goes, a line at a time. */
+  readonly say: (line: string) => void;
+}
+
+export interface DemoResult {
+  readonly url: string;
+  readonly vapp: string;
+  readonly plan: string;
+  readonly machines: readonly { name: string; kind: string; endpoint: string; reason: string; address: string }[];
+  readonly costPerHour: string;
+  readonly phases: readonly { name: string; seconds: number }[];
+  /** The command that takes it away again. */
+  readonly remove: string;
+  /** First line the application answered. */
+  readonly proof: string;
+}
+
+export interface DemoLeft {
+  /** What is still there, with sizes in bytes. */
+  readonly kept: readonly { readonly path: string; readonly bytes: number }[];
+}
+
+const startTimeoutMs = 60_000;
+const runTimeoutMs = 600_000;
+const proofTimeoutMs = 30_000;
+const pollMs = 150;
+
+export async function demoUp(options: DemoOptions): Promise<DemoResult> {
+  const phases = new Phases(options.say);
+  const background = new Background(options.home);
+  const offering = readOffering(options.offering);
+  const siteUp = options.site === "sim" ? simSiteUp : localSiteUp;
+  const say = options.say;
+  const [api, site] = await Promise.all([
+    phases.time("control plane", () => controlPlane(options, background)),
+    phases.time("site and images", () => siteUp({ home: options.home, background, offering, say })),
+  ]);
+  await phases.time("catalogue", () => register(api, offering, site));
+  const vapp = await phases.time("deploy", () => deployed(api, offering, site.site.name, say));
+  const url = vapp.exposures[0]?.url;
+  if (url == null) throw new AppError("internal", `${vapp.name} exposes nothing`);
+  const proof = await phases.time("proof from outside", () => answered(url));
+  const [order] = await api
+    .get<{ items: OrderView[] }>(`/v1/orders?vapp=${vapp.id}`)
+    .then(({ items }) => items.filter(({ action }) => action === "deploy"));
+  return {
+    url,
+    vapp: vapp.name,
+    plan: order?.plan ?? "",
+    machines: vapp.machines.map(({ name, kind, endpoint, reason, addresses }) => ({
+      name,
+      kind,
+      endpoint,
+      reason,
+      address: addresses[0]?.address ?? "",
+    })),
+    costPerHour: `${vapp.costPerHour} ${vapp.currency}`,
+    phases: phases.done,
+    remove: "npm run demo -- --down",
+    proof,
+  };
+}
+
+/** Deletes the vApp and stops what the demo started. Ledger, audit and the image cache stay. */
+export async function demoDown(options: DemoOptions): Promise<DemoLeft> {
+  const { home, say } = options;
+  const background = new Background(home);
+  if (existsSync(join(home, "postgres"))) await deleteVapp(options, background);
+  await stopEverything(options, background, true);
+  say("stopped; ledger, audit and image cache are kept");
+  return {
+    kept: ["postgres", "images", "agent", "sim.journal", "secret.key", "admin.token", "log"]
+      .map((name) => join(home, name))
+      .filter(existsSync)
+      .map(sized),
+  };
+}
+
+/** Leaves nothing: the site with all its guests, processes, and the home folder. */
+export async function demoPurge(options: DemoOptions): Promise<DemoLeft> {
+  const { home, say } = options;
+  if (!existsSync(home)) return { kept: [] };
+  if (!existsSync(join(home, "run")) && readdirSync(home).length > 0) {
+    throw new AppError("conflict", `${home} was not made by the demo`, {
+      detail: [{ constraint: "only a folder the demo made is removed", source: home, nearest: "name the folder with --home" }],
+    });
+  }
+  await stopEverything(options, new Background(home), false);
+  rmSync(home, { recursive: true, force: true });
+  say(`removed ${home}`);
+  return { kept: [] };
+}
+
+async function deleteVapp(options: DemoOptions, background: Background): Promise<void> {
+  const { home, say } = options;
+  if (existsSync(join(home, "sim.journal"))) await simSiteUp({ home, background, offering: readOffering(options.offering), say });
+  if (existsSync(join(home, "agent"))) await localSiteUp({ home, background, offering: readOffering(options.offering), say });
+  const api = await controlPlane(options, background);
+  const vapp = await api.find<VappView>(`/v1/vapps/${readOffering(options.offering).offering}`);
+  if (vapp === null) return;
+  const order = await api.post<OrderView>("/v1/orders", { action: "delete", vapp: vapp.id, input: {} });
+  const run = await follow(api, order.run, say);
+  if (run.state !== "succeeded") throw new AppError("conflict", `${vapp.name} could not be deleted`, { detail: failuresOf(run) });
+}
+
+async function stopEverything(options: DemoOptions, background: Background, keepData: boolean): Promise<void> {
+  const { home, say } = options;
+  if (await background.stop("control-plane", startTimeoutMs)) say("control plane: stopped");
+  await simSiteDown({ home, background });
+  await localSiteDown({ home, background, say }, keepData);
+  // A control plane that was killed leaves its database running.
+  await stopDatabase(home);
+}
+
+async function controlPlane({ home, port, say }: DemoOptions, background: Background): Promise<DemoApi> {
+  const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+  const where = join(home, "control.json");
+  const started = await background.ensure(
+    "control-plane",
+    [main, "up", "--home", home, "--port", String(port)],
+    () => healthy(where),
+    startTimeoutMs,
+  );
+  if (started) say("control plane: up");
+  const { url } = JSON.parse(readFileSync(where, "utf8")) as { url: string };
+  return new DemoApi(url, readFileSync(join(home, "admin.token"), "utf8").trim());
+}
+
+async function healthy(where: string): Promise<boolean> {
+  if (!existsSync(where)) return false;
+  const { url } = JSON.parse(readFileSync(where, "utf8")) as { url: string };
+  return fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+async function register(api: DemoApi, offering: Offering, { site, endpoints, images }: DemoSite): Promise<void> {
+  const { name, ...rest } = site;
+  await api.put(`/v1/sites/${name}`, rest);
+  await Promise.all([
+    ...endpoints.map(({ name: endpoint, ...body }) => api.put(`/v1/endpoints/${endpoint}`, body)),
+    ...images.map(({ name: image, ...body }) => api.put(`/v1/images/${image}`, body)),
+    api.post<OfferingView>("/v1/offerings", offering),
+  ]);
+}
+
+/** The running vApp: found, repaired when it is not well, or deployed. */
+async function deployed(api: DemoApi, offering: Offering, site: string, say: (line: string) => void): Promise<VappView> {
+  const name = offering.offering;
+  const found = await api.find<VappView>(`/v1/vapps/${name}`);
+  if (found?.state === "active") return found;
+  if (found?.run != null) await follow(api, found.run, say);
+  const again = await api.find<VappView>(`/v1/vapps/${name}`);
+  if (again?.state === "active") return again;
+  const order =
+    again === null
+      ? await orderDeploy(api, { offering: name, site }, say)
+      : await api.post<OrderView>("/v1/orders", { action: again.desired === "stopped" ? "start" : "repair", vapp: again.id, input: {} });
+  const run = await follow(api, order.run, say);
+  if (run.state !== "succeeded")
+    throw new AppError("conflict", `${name} was not deployed; everything was undone`, { detail: failuresOf(run) });
+  return api.get<VappView>(`/v1/vapps/${name}`);
+}
+
+async function orderDeploy(api: DemoApi, input: { offering: string; site: string }, say: (line: string) => void): Promise<OrderView> {
+  const plan = await api.post<PlanView>("/v1/plans", { action: "deploy", input });
+  say(`plan: ${plan.summary}, ${plan.steps.length} steps, ${plan.cost.perMonthAfter} ${plan.cost.currency} a month`);
+  return api.post<OrderView>("/v1/orders", { plan: plan.id, hash: plan.hash });
+}
+
+/** Says each step as it settles and returns the run when it has ended. */
+async function follow(api: DemoApi, id: string, say: (line: string) => void): Promise<RunView> {
+  const until = Date.now() + runTimeoutMs;
+  const told = new Map<string, string>();
+  for (;;) {
+    const run = await api.get<RunView>(`/v1/runs/${id}`);
+    for (const step of run.steps) {
+      if (told.get(step.id) === step.state || step.state === "pending" || step.state === "running") continue;
+      told.set(step.id, step.state);
+      say(`${step.state === "ok" ? "done" : step.state}: ${step.title}`);
+    }
+    if (run.finishedAt !== null) return run;
+    if (Date.now() > until) throw new AppError("timeout", `run ${id} has not ended after ${runTimeoutMs / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+function failuresOf(run: RunView): { constraint: string; source: string; nearest: string }[] {
+  return run.steps
+    .filter((step) => step.error !== null)
+    .map((step) => ({
+      constraint: `${step.title}: ${step.error!.message}`,
+      source: `run ${run.id}, step ${step.id}`,
+      nearest: "see the log of the control plane, then try again",
+    }));
+}
+
+/** The application itself, from outside. Its first answer may take a moment after the exposure stands. */
+async function answered(url: string): Promise<string> {
+  const until = Date.now() + proofTimeoutMs;
+  for (;;) {
+    const text = await fetch(url, { signal: AbortSignal.timeout(5_000) }).then(
+      async (response) => (response.ok ? await response.text() : null),
+      () => null,
+    );
+    if (text !== null) return text.trim().slice(0, 2_000);
+    if (Date.now() > until) throw new AppError("timeout", `${url} does not answer`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+function readOffering(name: string): Offering {
+  const folder = fileURLToPath(new URL("../../../offerings", import.meta.url));
+  const path = join(folder, `${name}.yaml`);
+  if (/^[a-z][a-z0-9-]*$/.test(name) && existsSync(path)) return parseOffering(parseYaml(readFileSync(path, "utf8")));
+  const names = readdirSync(folder).flatMap((file) => (file.endsWith(".yaml") ? [file.slice(0, -".yaml".length)] : []));
+  throw new AppError("not_found", `there is no offering "${name}"`, {
+    detail: [
+      { constraint: "the demo deploys an offering of this clone", source: "offerings/", nearest: `use one of: ${names.join(", ")}` },
+    ],
+  });
+}
+
+function sized(path: string): { path: string; bytes: number } {
+  const size = (file: string): number => {
+    const stat = statSync(file);
+    return stat.isDirectory() ? readdirSync(file).reduce((sum, name) => sum + size(join(file, name)), 0) : stat.size;
+  };
+  return { path, bytes: size(path) };
+}
+
+/** Seconds of each phase, in the order they ended. */
+class Phases {
+  readonly done: { name: string; seconds: number }[] = [];
+  readonly #say: (line: string) => void;
+  constructor(say: (line: string) => void) {
+    this.#say = say;
+  }
+  async time<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const started = performance.now();
+    const result = await work();
+    const seconds = Math.round((performance.now() - started) / 10) / 100;
+    this.done.push({ name, seconds });
+    this.#say(`${name}: ${seconds} s`);
+    return result;
+  }
+}
