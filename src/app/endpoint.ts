@@ -5,7 +5,6 @@ import { formatId } from "#domain/id.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { AppContext, DecidedContext } from "#app/context.ts";
 import { checkGeneration, type IfGeneration } from "#app/generation.ts";
-import { checkGeneration, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { theSite } from "#app/site.ts";

@@ -4,13 +4,15 @@ import { AppError } from "#domain/error.ts";
 /** `new`: only when there is none yet. A number: only when that is the generation now. Undefined: whatever is there. */
 export type IfGeneration = number | "new" | undefined;
 
-export function checkGeneration(noun: string, name: string, current: number | undefined, expected: IfGeneration): void {
-  if (expected === undefined || expected === (current ?? "new")) return;
-  throw new AppError("generation_moved", `${noun} ${name} is not what the request expects`, {
+/** Called in the transaction that wrote the row, with the generation it has now: throwing takes the write back. */
+export function checkGeneration(expected: IfGeneration, written: number, what: string): void {
+  const before = written - 1;
+  if (expected === undefined || (expected === "new" ? before === 0 : before === expected)) return;
+  throw new AppError("generation_moved", `${what} is not what the request expects`, {
     detail: [
       {
-        constraint: expected === "new" ? `${noun} ${name} is not there yet` : `${noun} ${name} has generation ${expected}`,
-        source: current === undefined ? "there is none" : `it has generation ${current}`,
+        constraint: expected === "new" ? `${what} is not there yet` : `${what} has generation ${expected}`,
+        source: before === 0 ? "there is none" : `it has generation ${before}`,
         nearest: "read it again and repeat the change on what it is now",
       },
     ],

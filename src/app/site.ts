@@ -4,7 +4,6 @@ import { AppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { AppContext } from "#app/context.ts";
 import { checkGeneration, type IfGeneration } from "#app/generation.ts";
-import { checkGeneration, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
