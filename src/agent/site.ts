@@ -3,7 +3,7 @@
  * mix. Bringing up is an ensure: each phase looks first, so it also repairs a site some of whose parts died. Taking down leaves
  * no process, link, namespace, mount, control group or file behind.
  */
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { AppError } from "#domain/error.ts";
 import { unixRequest } from "#lib/unix-http.ts";
@@ -125,8 +125,16 @@ export async function siteDown(agent: AgentContext, options: { readonly keepData
   await agent.state.write({ version: 1, site: null, segments: {}, exposures: {} });
 }
 
-/** Both daemons must answer: a site with one of its own and one of the host's would have two networks. */
+/**
+ * Both daemons must answer: a site with one of its own and one of the host's would have two networks. Forwarding must be on
+ * already, because switching it on is a decision about the whole host and not the site's to take.
+ */
 async function hostDaemonsCheck(): Promise<void> {
+  if ((await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() !== "1") {
+    throw new AppError("capability_missing", "The host does not forward packets, so its guests would have no way out", {
+      detail: [{ constraint: "net.ipv4.ip_forward = 1", source: "daemons of the host", nearest: "sysctl -w net.ipv4.ip_forward=1" }],
+    });
+  }
   const lxd = await unixRequest({ socket: hostSockets.lxd, method: "GET", path: "/1.0", timeoutMs: 5_000 }).catch(() => null);
   const silent = [
     ...((await socketAnswers(hostSockets.libvirt)) ? [] : [hostSockets.libvirt]),

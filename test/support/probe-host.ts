@@ -51,6 +51,11 @@ export async function attachProbeHost(siteNamespace: string, segment: SegmentFac
   return { ...host, enter };
 }
 
+/** A host that is a network namespace somebody else made and removes. */
+export function namespaceHost(namespace: string, address: string): ProbeHost {
+  return makeHost(address, [`--net=/run/netns/${namespace}`], async () => {});
+}
+
 /** This machine itself, seen under the address the site's uplink has on it. */
 export function hostItself(address: string): ProbeHost {
   return makeHost(address, null, async () => {});

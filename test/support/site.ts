@@ -139,8 +139,8 @@ async function childKill(child: ChildProcess, signal: NodeJS.Signals): Promise<v
 }
 
 /** Sends PUT or DELETE and returns the last line of the answer. */
-export async function siteCall(socket: string, method: "PUT" | "DELETE", query = ""): Promise<SiteAnswer> {
-  return await unixStream({ socket, method, path: `/v1/site${query}`, timeoutMs: 120_000 }, async (response) => {
+export async function siteCall(socket: string, method: "PUT" | "DELETE", query = "", body?: unknown): Promise<SiteAnswer> {
+  return await unixStream({ socket, method, path: `/v1/site${query}`, body, timeoutMs: 120_000 }, async (response) => {
     let text = "";
     for await (const chunk of response) text += (chunk as Buffer).toString();
     return JSON.parse(text.trim().split("\n").at(-1)!) as SiteAnswer;
