@@ -70,7 +70,7 @@ export async function planChange(ctx: AppContext, db: Database, request: PlanReq
   const process = theProcess(platform, request.action);
   const input = parseInput(process, request.input);
   const vapp = request.vapp === undefined ? null : await theVappNamed(ctx, request.vapp, db);
-  const projectId = vapp?.project_id ?? (await theProject(ctx, request.project ?? "default")).id;
+  const projectId = vapp?.project_id ?? (await theProject(ctx, request.project ?? "default", db)).id;
   const offering = typeof (input as { offering?: unknown }).offering === "string" ? (input as { offering: string }).offering : null;
   const facts = await readPlanFacts(platform, db, { vapp, offering });
   const plan = process.plan(facts, input);

@@ -41,6 +41,8 @@ export const requestTimes = {
 export type Claim =
   /** The key is ours: carry out the request. */
   | { readonly type: "ours" }
+  /** The key is ours now, but another attempt had begun and fell silent before it committed anything. */
+  | { readonly type: "abandoned" }
   /** The change was committed by a process that then died: find out what it answered. */
   | { readonly type: "committed"; readonly requestId: string }
   | { readonly type: "answered"; readonly status: number; readonly response: unknown };
@@ -61,7 +63,7 @@ export async function claimKey(ctx: AppContext, owner: KeyOwner, requestHash: st
         { attempt: row.attempt, committed: row.committedBy !== null },
         "a request is taken over from an attempt that fell silent",
       );
-      return row.committedBy === null ? { type: "ours" } : { type: "committed", requestId: row.committedBy };
+      return row.committedBy === null ? { type: "abandoned" } : { type: "committed", requestId: row.committedBy };
     }
     if (ctx.clock.now() - started > requestTimes.waitMs) throw stillWorking(owner.key);
     await ctx.clock.sleep(requestTimes.pollMs, ctx.signal);

@@ -7,8 +7,9 @@ import type { Database } from "#store/database.ts";
 import { projectByName } from "#store/installation.ts";
 import { vappById, vappByName, type VappRow } from "#store/vapp.ts";
 
-export async function theProject(ctx: AppContext, name: string) {
-  const row = await projectByName(ctx.platform.database, ctx.actor.organizationId, name);
+/** `db` is the transaction when there is one. */
+export async function theProject(ctx: AppContext, name: string, db: Database = ctx.platform.database) {
+  const row = await projectByName(db, ctx.actor.organizationId, name);
   if (row !== undefined) return row;
   throw new AppError("not_found", `there is no project "${name}"`, {
     detail: [

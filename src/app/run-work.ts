@@ -11,12 +11,12 @@ import type { RunStep, RunWork, StepContext as EngineStepContext, StepSettlement
 import type { StepContext } from "#process/contract.ts";
 import { applyChange, machineRemoved } from "#app/changes.ts";
 import type { Platform } from "#app/context.ts";
-import { exposureLedger } from "#app/charge.ts";
+import { exposureLedger, machineLedger } from "#app/charge.ts";
 import { newId } from "#app/new-id.ts";
 import { quotaOf } from "#app/plan.ts";
 import { stepKinds, type AnyStepKind } from "#app/steps/kinds.ts";
 import { machineRef, theMachine } from "#app/steps/realised.ts";
-import type { Tx } from "#store/database.ts";
+import type { Database, Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
 import { quotaAdd, quotaLock } from "#store/installation.ts";
 import { ledgerAppend } from "#store/ledger.ts";
@@ -42,7 +42,7 @@ export function runWork(platform: Platform, clock: Clock): RunWork {
     if (kind === undefined) throw new AppError("internal", "this control plane does not know a kind of step", { internal: step.kind });
     return kind;
   };
-  const vappIds = new RunSubjects(platform);
+  const vappIds = new RunSubjects();
   return {
     limits(step) {
       const { attemptTimeoutMs, deadlineMs } = kindOf(step);
@@ -51,13 +51,13 @@ export function runWork(platform: Platform, clock: Clock): RunWork {
     async perform(ctx, phase) {
       const kind = kindOf(ctx.step);
       const input = kind.input.parse(ctx.step.input);
-      const own = stepContext(platform, ctx, await vappIds.vappOf(ctx.runId));
+      const own = stepContext(platform, ctx, await vappIds.vappOf(platform.database, ctx.runId));
       if (phase === "do") return kind.do(own, input);
       assert(typeof kind.undo === "function", `${kind.kind} can be undone`);
       return kind.undo(own, input);
     },
     async apply(tx, runId, step, phase, settlement) {
-      const vapp = await vappLock(tx, await vappIds.vappOf(runId));
+      const vapp = await vappLock(tx, await vappIds.vappOf(tx, runId));
       assert(vapp !== undefined, "a run's vApp exists");
       await applySettlement({ clock, source: formatId("run", runId) }, tx, vapp, runId, step, phase, settlement);
     },
@@ -67,15 +67,11 @@ export function runWork(platform: Platform, clock: Clock): RunWork {
 
 /** vApp of each run, looked up once: it never changes. */
 class RunSubjects {
-  readonly #platform: Platform;
   readonly #known = new Map<string, string>();
-  constructor(platform: Platform) {
-    this.#platform = platform;
-  }
-  async vappOf(runId: string): Promise<string> {
+  async vappOf(db: Database, runId: string): Promise<string> {
     const known = this.#known.get(runId);
     if (known !== undefined) return known;
-    const order = await orderByRun(this.#platform.database, runId);
+    const order = await orderByRun(db, runId);
     assert(order !== undefined, "a run has its order");
     if (this.#known.size > 10_000) this.#known.clear();
     this.#known.set(runId, order.vapp_id);
@@ -141,7 +137,7 @@ async function finishRun(ctx: Source, tx: Tx, runId: string, outcome: RunOutcome
   // A delete took the vApp over while this run was being undone: what is left is the delete's.
   if (vapp.run_id === runId) {
     if (goneAfter(vapp, outcome)) await releaseVapp(ctx, tx, vapp);
-    else await settleVapp(tx, vapp, outcome);
+    else await settleVapp(ctx, tx, vapp, outcome);
   }
   await eventInsert(tx, {
     id: newId("run", ctx.clock),
@@ -158,14 +154,19 @@ function goneAfter(vapp: VappRow, outcome: RunOutcome): boolean {
   return vapp.state === "provisioning" && outcome === "compensated";
 }
 
-async function settleVapp(tx: Tx, vapp: VappRow, outcome: RunOutcome): Promise<void> {
+async function settleVapp(ctx: Source, tx: Tx, vapp: VappRow, outcome: RunOutcome): Promise<void> {
   const machines = await machineList(tx, [vapp.id]);
   if (outcome === "failed") return void (await vappUpdate(tx, vapp.id, { run_id: null, state: "failed" }));
   const running = machines.every((machine) => machine.state === "running");
   const stopped = machines.every((machine) => machine.state === "stopped");
   // A compensated start or stop leaves the vApp as it was before; that is what is wanted again.
   const desired = outcome === "compensated" ? (stopped ? "stopped" : "running") : vapp.desired;
-  for (const machine of machines) if (machine.desired !== desired) await machineUpdate(tx, machine.id, { desired });
+  for (const machine of machines) {
+    if (machine.desired === desired) continue;
+    await machineUpdate(tx, machine.id, { desired });
+    // Charging ended when the stop was accepted; a machine that runs on after all is charged again.
+    if (desired === "running" && machine.state === "running") await ledgerAppend(tx, machineLedger(vapp, machine, "running", ctx.source));
+  }
   const state = desired === "stopped" ? "stopped" : running ? "active" : "degraded";
   await vappUpdate(tx, vapp.id, { run_id: null, desired, state });
 }
