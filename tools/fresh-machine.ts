@@ -155,7 +155,11 @@ async function startInside(folder: string, groups: string): Promise<ChildProcess
   const { node, npm } = machineNode();
   const namespaces = ["--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup"];
   const environment = { PATH: process.env["PATH"] ?? "", FRESH_ROOT: folder, FRESH_NODE: node, FRESH_NPM: npm, FRESH_CGROUPS: groups };
-  const child = spawn("sh", [`${init}`, "outer", ...namespaces], { stdio: ["ignore", "inherit", "inherit"], env: environment });
+  // Dies with this process even when that is killed outright; everything inside dies with it.
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "sh", init, "outer", ...namespaces], {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: environment,
+  });
   const own = readlinkSync("/proc/self/ns/net");
   for (const until = Date.now() + 10_000; ; await sleep(20)) {
     if (child.exitCode !== null || Date.now() > until) throw new Error("the namespaces did not start");
