@@ -104,7 +104,7 @@ describe("a connection over a unix socket", () => {
     const socketPath = await listen((socket) => {
       socket.on("data", (chunk: Buffer) => answers.push(unmask(chunk)));
       socket.write(Buffer.concat([serverFrame(1, "ab", false), serverFrame(9, "beat"), serverFrame(0, "cd"), serverFrame(2, "bin")]));
-      setTimeout(() => socket.write(serverFrame(8, Buffer.from([3, 232]))), 50);
+      setTimeout(() => socket.write(serverFrame(8, Buffer.from([3, 232]))), 800);
     });
     const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
     const messages = [];
@@ -128,6 +128,31 @@ describe("a connection over a unix socket", () => {
     })();
     await expect(reading).rejects.toMatchObject({ code: "endpoint_unreachable" });
     expect(seen).toEqual(["last words"]);
+  });
+
+  test("what came before a ping and a sudden end is delivered all the same", async () => {
+    const socketPath = await listen((socket) => {
+      socket.end(Buffer.concat([serverFrame(9, "beat"), serverFrame(2, "one"), serverFrame(2, "two"), serverFrame(8, "")]));
+    });
+    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    await new Promise((resolve) => setTimeout(resolve, 100)); // Everything has happened before anybody reads.
+    const seen: string[] = [];
+    for await (const { data } of websocket.messages()) seen.push(data.toString());
+    expect(seen).toEqual(["one", "two"]);
+  });
+
+  test("a slow reader gets everything", async () => {
+    const part = serverFrame(2, Buffer.alloc(60_000, "z"));
+    const socketPath = await listen(
+      (socket) => void socket.end(Buffer.concat([...Array.from({ length: 100 }, () => part), serverFrame(8, "")])),
+    );
+    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    let bytes = 0;
+    for await (const { data } of websocket.messages()) {
+      bytes += data.length;
+      if (bytes % 600_000 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(bytes).toBe(6_000_000);
   });
 
   test("our own close ends the messages without an error, also when the peer says nothing", async () => {

@@ -4,13 +4,21 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { request, type RequestOptions } from "node:http";
-import { Readable, type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { AppError } from "#domain/error.ts";
 import { abortError } from "#lib/abort.ts";
 
 const acceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** A message longer than this ends the connection: nobody sends such a thing on purpose. */
 const messageLimitBytes = 16 * 1024 * 1024;
+
+/** Reading pauses above this much that nobody has taken yet. */
+const queueLimitBytes = 1024 * 1024;
+/**
+ * A ping is answered a moment later. A peer that pings and then closes at once leaves a broken pipe for the answer, and Node throws away
+ * what was not read yet when a write fails.
+ */
+const pongDelayMs = 500;
 
 const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -76,7 +84,12 @@ function protocolError(what: string): AppError {
 export class Websocket {
   readonly #socket: Duplex;
   readonly #reader = new FrameReader();
-  readonly #messages: Readable;
+  readonly #queue: WebsocketMessage[] = [];
+  #queueBytes = 0;
+  /** Tells the iteration that there is a message or an end. */
+  #wake: () => void = () => {};
+  #error: Error | null = null;
+  #pong: NodeJS.Timeout | undefined;
   #fragments: Frame[] = [];
   #fragmentBytes = 0;
   /** We sent a close frame: the end of the connection is no loss. */
@@ -86,8 +99,6 @@ export class Websocket {
 
   private constructor(socket: Duplex) {
     this.#socket = socket;
-    this.#messages = new Readable({ objectMode: true, read: () => void socket.resume() });
-    this.#messages.on("error", () => {}); // Whoever iterates gets it; nobody iterating is no crash.
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (cause) => this.#end(lostError(cause)));
     socket.on("close", () => this.#end(this.#closed ? null : lostError(new Error("closed without a close frame"))));
@@ -125,9 +136,21 @@ export class Websocket {
     });
   }
 
-  /** Messages in order. Ends after a close frame; throws `endpoint_unreachable` when the connection is lost. Iterate once. */
-  messages(): AsyncIterable<WebsocketMessage> {
-    return this.#messages;
+  /** Messages in order. Ends after a close frame; throws `endpoint_unreachable` when the connection is lost, after what had come in. */
+  async *messages(): AsyncGenerator<WebsocketMessage, void> {
+    for (;;) {
+      const next = this.#queue.shift();
+      if (next !== undefined) {
+        this.#queueBytes -= next.data.length;
+        if (this.#queueBytes < queueLimitBytes) this.#socket.resume();
+        yield next;
+      } else if (this.#ended) {
+        if (this.#error !== null) throw this.#error;
+        return;
+      } else {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    }
   }
 
   /** A string goes as text, a buffer as binary. Resolves when the socket can take more. */
@@ -165,7 +188,8 @@ export class Websocket {
 
   #handle(frame: Frame): void {
     if (frame.opcode === opcodes.ping) {
-      if (!this.#socket.destroyed) this.#socket.write(frameEncode(opcodes.pong, frame.payload));
+      clearTimeout(this.#pong);
+      this.#pong = setTimeout(() => void this.#socket.write(frameEncode(opcodes.pong, frame.payload)), pongDelayMs);
     } else if (frame.opcode === opcodes.close) {
       this.close();
     } else if (frame.opcode !== opcodes.pong) {
@@ -177,15 +201,19 @@ export class Websocket {
       const text = this.#fragments[0]?.opcode === opcodes.text;
       this.#fragments = [];
       this.#fragmentBytes = 0;
-      if (!this.#messages.push({ text, data } satisfies WebsocketMessage)) this.#socket.pause();
+      this.#queue.push({ text, data });
+      this.#queueBytes += data.length;
+      if (this.#queueBytes >= queueLimitBytes) this.#socket.pause();
+      this.#wake();
     }
   }
 
   #end(error: Error | null): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (error === null) this.#messages.push(null);
-    else this.#messages.destroy(error);
+    this.#error = error;
+    clearTimeout(this.#pong);
+    this.#wake();
   }
 }
 

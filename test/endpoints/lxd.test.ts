@@ -1,50 +1,167 @@
-/** The LXD provider at a real LXD of its own. */
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll } from "vitest";
-import { buildImage, type BuiltImageVariant } from "#agent/image-build.ts";
-import { silentLog } from "#lib/log.ts";
+/** The LXD provider at a real LXD in a site of its own. */
+import { dirname } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { exec } from "#lib/exec.ts";
 import { providerConformance } from "#provider/conformance.ts";
-import { lxdCapabilities, lxdFactory } from "#providers/lxd/provider.ts";
-import { startLxd, type TestLxd } from "../support/lxd.ts";
+import { callContext } from "#provider/conformance/subject.ts";
+import type { ChannelCommand, ImageSource, MachineSpec, Provider } from "#provider/contract.ts";
+import { lxdFactory } from "#providers/lxd/provider.ts";
+import { freshRef, lxdMachine, lxdSubject, tinyEdgeImage } from "../support/lxd-subject.ts";
+import { startTestSite, type TestSite } from "../support/site.ts";
 
-let lxd: TestLxd;
-let image: BuiltImageVariant;
-let machines = 0;
+let site: TestSite;
+let attachment: string;
+let image: ImageSource;
 
 beforeAll(async () => {
-  const recipe = join(import.meta.dirname, "../../images/tiny-edge");
-  const built = await buildImage({ recipe, cacheDir: join(tmpdir(), "stratiform-test-images"), log: silentLog });
-  image = built.variants[0]!;
-  lxd = await startLxd();
+  image = await tinyEdgeImage();
+  site = await startTestSite();
+  attachment = (await site.segment({ prefix: "10.64.1.0/24", gateway: "10.64.1.1" })).attachment;
+});
+afterAll(() => site.stop());
+
+providerConformance(lxdSubject(() => ({ site, attachment, image })));
+
+describe("a running container", () => {
+  const token = "planted-token-4711";
+  const ctx = callContext();
+  let provider: Provider;
+  let upstream: MachineSpec;
+  let edge: MachineSpec;
+  const run = (spec: MachineSpec, ...argv: string[]) => provider.channelRun(ctx, spec, { argv });
+  const shell = async (spec: MachineSpec, script: string) => (await run(spec, "/bin/sh", "-c", script)).stdout;
+
+  beforeAll(async () => {
+    provider = lxdFactory.open(site.lxdConfig);
+    await provider.imageEnsure(ctx, image);
+    upstream = lxdMachine(image, attachment, { ...freshRef("upstream"), hostname: "node-0" });
+    const hosts = [{ address: upstream.nics[0]!.address, names: ["node-0", "node"] }];
+    edge = lxdMachine(image, attachment, { ...freshRef("edge"), hosts });
+    for (const spec of [upstream, edge]) {
+      await provider.machineEnsure(ctx, spec);
+      await provider.machineStart(ctx, spec);
+    }
+  });
+  afterAll(async () => {
+    for (const spec of [upstream, edge]) await provider.machineRemove(ctx, spec);
+    await provider.imageRemove(ctx, image);
+    await provider.close();
+  });
+
+  test("has its name, address, route and neighbours from the first moment that it is configured", async () => {
+    const context = { generation: 1, self: { name: "edge-0", addresses: {} }, config: { token, upstream: "node" } };
+    const applied = await provider.channelRun(ctx, edge, { argv: ["/usr/lib/stratiform/apply"], stdin: JSON.stringify(context) });
+    expect(applied).toEqual({ exitCode: 0, stdout: "", stderr: "", truncated: false });
+    const [nic] = edge.nics;
+    expect(await shell(edge, "hostname; ip -o -4 addr show eth0; ip route")).toMatch(
+      new RegExp(`^edge-0\\n.* ${nic?.address}/24 .*\\ndefault via 10.64.1.1 dev eth0`),
+    );
+    expect(await shell(edge, "cat /etc/hosts")).toBe(`127.0.0.1 localhost\n${upstream.nics[0]?.address} node-0 node\n`);
+  });
+
+  test("is not privileged on the host", async () => {
+    expect(await shell(edge, "cat /proc/self/uid_map")).not.toMatch(/^\s*0\s+0\s/);
+  });
+
+  test("wraps the page of its upstream, asked by name and with the token; 502 without it", async () => {
+    const fetchPage = () => run(edge, "/bin/wget", "-S", "-q", "-O", "-", "http://127.0.0.1/");
+    await shell(upstream, "until [ -e /run/stratiform.booted ]; do usleep 50000; done");
+    const page = '#!/bin/sh\nprintf "Status: 200 OK\\r\\n\\r\\nthe token is %s\\n" "$HTTP_X_TOKEN"\n';
+    const script = "cat > /srv/www/cgi-bin/index.cgi";
+    await provider.channelRun(ctx, upstream, { argv: ["/bin/sh", "-c", script], stdin: page });
+    expect((await fetchPage()).stdout).toBe(`edge-0 says: the token is ${token}\n`);
+    await provider.machineStop(ctx, upstream, { graceMs: 0 });
+    expect((await fetchPage()).stderr).toContain("502 Bad Gateway");
+  });
+
+  test("what goes to standard input is nowhere in the daemon's files", async () => {
+    const logs = await exec("grep", ["-rlF", "--binary-files=text", token, `${dirname(site.lxdConfig.socket)}/logs`], { okCodes: [0, 1] });
+    const database = await exec("grep", ["-rlF", "--binary-files=text", token, `${dirname(site.lxdConfig.socket)}/database`], {
+      okCodes: [0, 1],
+    });
+    expect([logs.stdout, database.stdout]).toEqual(["", ""]);
+  });
+
+  test("gets and loses a NIC while it runs", async () => {
+    const links = () => shell(edge, "ls /sys/class/net");
+    const second = { ...edge.nics[0]!, name: "eth1", mac: "02:00:00:00:02:01", address: "10.64.1.250" };
+    const two = await provider.machineEnsure(ctx, { ...edge, nics: [...edge.nics, second] });
+    expect(two.nics.map(({ mac }) => mac)).toEqual([edge.nics[0]?.mac, second.mac]);
+    expect(two.power).toBe("running");
+    expect(await links()).toBe("eth0\neth1\nlo\n");
+    await provider.machineEnsure(ctx, edge);
+    expect(await links()).toBe("eth0\nlo\n");
+  });
+
+  test("output beyond 1 MiB is cut, and the command is not blocked by it", async () => {
+    const command: ChannelCommand = { argv: ["/bin/sh", "-c", "yes 0123456789abcde | head -c 3000000; echo end >&2"] };
+    const { exitCode, stdout, stderr, truncated } = await provider.channelRun(ctx, edge, command);
+    expect([exitCode, stdout.length, stderr, truncated]).toEqual([0, 1024 * 1024, "end\n", true]);
+  });
+
+  test("a command that does not read its input ends with its own exit code", async () => {
+    const command: ChannelCommand = { argv: ["/bin/false"], stdin: "x".repeat(1_000_000) };
+    expect((await provider.channelRun(ctx, edge, command)).exitCode).toBe(1);
+  });
+
+  test("a program that is missing is guest_failed", async () => {
+    await expect(run(edge, "/no/such/program")).rejects.toMatchObject({ code: "guest_failed" });
+  });
+
+  test("the console is a terminal, and is free again after it was closed", async () => {
+    for (const word of ["first", "second"]) {
+      const terminal = await provider.consoleOpen(ctx, edge);
+      let seen = "";
+      terminal.on("data", (chunk: Buffer) => (seen += chunk.toString()));
+      // Enter activates the shell; what is typed before it runs is lost, so ask until it answers.
+      await expect
+        .poll(
+          () => {
+            terminal.write(`\necho ${word}-$((40 + 2))\n`);
+            return seen;
+          },
+          { timeout: 20_000, interval: 300 },
+        )
+        .toContain(`${word}-42`);
+      terminal.destroy();
+    }
+  });
 });
 
-afterAll(() => lxd.stop());
+describe("refusals", () => {
+  const ctx = callContext();
+  let provider: Provider;
+  beforeAll(() => {
+    provider = lxdFactory.open(site.lxdConfig);
+  });
+  afterAll(() => provider.close());
 
-const imageRef = () => ({ name: `strat-${image.digest.slice(0, 16)}`, digest: image.digest });
+  test("a machine whose image is not there is not_found, and leaves nothing", async () => {
+    const spec = lxdMachine({ ...image, digest: "0".repeat(64) }, attachment, freshRef("noimage"));
+    await expect(provider.machineEnsure(ctx, spec)).rejects.toMatchObject({ code: "not_found" });
+    expect(await provider.machineObserve(ctx, spec)).toBeNull();
+  });
 
-providerConformance({
-  name: "lxd",
-  capabilities: lxdCapabilities,
-  open: () => lxdFactory.open({ socket: lxd.socket, pool: lxd.pool }),
-  openUnreachable: () => lxdFactory.open({ socket: `${lxd.socket}.missing`, pool: lxd.pool }),
-  machine(overrides) {
-    const host = (machines++ % 250) + 2;
-    const nic = {
-      name: "eth0",
-      attachment: lxd.bridges[0],
-      mac: `02:00:00:00:00:${host.toString(16).padStart(2, "0")}`,
-      address: `10.9.0.${host}`,
-      prefixLength: 24,
-    };
-    const hosts = [{ address: nic.address, names: ["edge-0", "edge"] }];
-    return { kind: "container", image: imageRef(), vcpus: 1, memoryMiB: 64, nics: [nic], hostname: "edge-0", hosts, ...overrides };
-  },
-  imageSource: () => ({ ...imageRef(), format: "lxd", sizeBytes: image.sizeBytes, path: image.path }),
-  foreign: {
-    create: async (name) => void (await lxd.lxc("init", "--empty", "--no-profiles", "--storage", lxd.pool, name)),
-    fingerprint: (name) => lxd.lxc("config", "show", name).catch(() => ""),
-    remove: async (name) => void (await lxd.lxc("delete", "--force", name)),
-  },
-  kill: (name) => lxd.kill(name),
+  test("a file that is not what its digest says is refused", async () => {
+    const source = { ...image, name: "strat-0000000000000000", digest: "0".repeat(64) };
+    await expect(provider.imageEnsure(ctx, source)).rejects.toMatchObject({ code: "endpoint_refused" });
+    expect((await provider.imageList(ctx)).filter(({ name }) => name === source.name)).toEqual([]);
+  });
+
+  test("a machine on a segment that is not there does not start", async () => {
+    await provider.imageEnsure(ctx, image);
+    const spec = lxdMachine(image, "nosuchbridge", freshRef("nobridge"));
+    try {
+      await provider.machineEnsure(ctx, spec);
+      await expect(provider.machineStart(ctx, spec)).rejects.toMatchObject({ code: "endpoint_refused" });
+      expect((await provider.machineObserve(ctx, spec))?.power).toBe("stopped");
+    } finally {
+      await provider.machineRemove(ctx, spec);
+      await provider.imageRemove(ctx, image);
+    }
+  });
+
+  test("a configuration with a wrong member is invalid_input", () => {
+    expect(() => lxdFactory.open({ socket: "/x", pools: "typo" })).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  });
 });
