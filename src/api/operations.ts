@@ -1,0 +1,27 @@
+/** Every operation of the API, in the order of the document. */
+import { auditOperations } from "#api/audit.ts";
+import { billOperations } from "#api/bill.ts";
+import { endpointOperations } from "#api/endpoint.ts";
+import { eventOperations } from "#api/event.ts";
+import { imageOperations } from "#api/image.ts";
+import { offeringOperations } from "#api/offering.ts";
+import type { Operation } from "#api/operation.ts";
+import { orderOperations } from "#api/order.ts";
+import { planOperations } from "#api/plan.ts";
+import { runOperations } from "#api/run.ts";
+import { siteOperations } from "#api/site.ts";
+import { vappOperations } from "#api/vapp.ts";
+
+export const operations: readonly Operation[] = [
+  ...planOperations,
+  ...orderOperations,
+  ...runOperations,
+  ...vappOperations,
+  ...imageOperations,
+  ...offeringOperations,
+  ...siteOperations,
+  ...endpointOperations,
+  ...eventOperations,
+  ...auditOperations,
+  ...billOperations,
+];

@@ -1,0 +1,25 @@
+import { runViewSchema } from "#domain/order.ts";
+import { cancelRun, showRun } from "#app/run.ts";
+import { operation } from "#api/operation.ts";
+
+export const runOperations = [
+  operation({
+    id: "runShow",
+    method: "GET",
+    path: "/v1/runs/{run}",
+    tag: "run",
+    summary: "Show a run with the state of every step",
+    answer: runViewSchema,
+    handle: async (ctx, { params }) => ({ body: await showRun(ctx, params.run) }),
+  }),
+  operation({
+    id: "runCancel",
+    method: "POST",
+    path: "/v1/runs/{run}/cancel",
+    tag: "run",
+    summary: "Ask a run to stop and undo what it did",
+    answer: runViewSchema,
+    keyed: "kept",
+    handle: async (ctx, { params }) => ({ body: await cancelRun(ctx, params.run) }),
+  }),
+];

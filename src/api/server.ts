@@ -1,0 +1,203 @@
+/**
+ * The HTTP edge: a thin layer that turns requests into calls of use cases and their results into answers. Every route but `/healthz`
+ * asks for a token before anything else, so without one nobody learns even which routes there are.
+ *
+ * A request passes: id, limits, token, rate; parse (`validation.ts`); once-only (`once.ts`); the use case; the compiled serializer.
+ * Every failure on the way becomes a problem document in one place.
+ */
+import { randomUUID } from "node:crypto";
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Clock, Log } from "#domain/context.ts";
+import { AppError } from "#domain/error.ts";
+import { logWith } from "#lib/log.ts";
+import type { Actor, Platform } from "#app/context.ts";
+import { databaseTrouble, isReady } from "#app/request.ts";
+import { authenticate } from "#app/session.ts";
+import { actorOf, makeLimits } from "#api/access.ts";
+import { EventHead } from "#api/event-stream.ts";
+import { apiLimits } from "#api/limits.ts";
+import { OnceOnly } from "#api/once.ts";
+import { openapiDocument } from "#api/openapi.ts";
+import { operations } from "#api/operations.ts";
+import { problemContentType, problemOf } from "#api/problem.ts";
+import { RequestRecorder } from "#api/request-recorder.ts";
+import { registerOperation } from "#api/route.ts";
+import { makeSchemaSet, serializerDialect } from "#api/schemas.ts";
+import type { ApiScope } from "#api/scope.ts";
+
+export interface ApiOptions {
+  readonly platform: Platform;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Version of the product, for the OpenAPI document. */
+  readonly version?: string;
+}
+
+export interface Api {
+  readonly url: string;
+  /** Method and path of every registered route, for those who check them all. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
+  /** Ends streams, lets requests under way finish for a moment, closes. */
+  close(): Promise<void>;
+}
+
+const closeGraceMs = 5_000;
+const openPaths = new Set(["/healthz"]);
+
+/** What the hooks know about a request under way. */
+interface Visit {
+  actor?: Actor;
+  leave?: () => void;
+}
+
+export async function startApi(options: ApiOptions): Promise<Api> {
+  const { platform, log, clock } = options;
+  const app = fastify({
+    logger: false,
+    bodyLimit: apiLimits.bodyBytes,
+    genReqId: () => `req_${randomUUID()}`,
+    exposeHeadRoutes: false,
+  });
+  const routes: { method: string; path: string }[] = [];
+  app.addHook("onRoute", (route) => {
+    for (const method of [route.method].flat()) routes.push({ method, path: route.url });
+  });
+  const closing = new AbortController();
+  const recorder = new RequestRecorder(platform, log);
+  const visits = new WeakMap<FastifyRequest, Visit>();
+  const scope: ApiScope = {
+    platform,
+    log,
+    clock,
+    limits: makeLimits(clock),
+    once: new OnceOnly(platform, log),
+    head: new EventHead(platform, clock, log),
+    closing: closing.signal,
+    contextOf(request, signal) {
+      const { actor } = visits.get(request) ?? {};
+      if (actor === undefined) throw new Error("a handler without an actor");
+      return {
+        platform,
+        actor,
+        requestId: request.id,
+        signal,
+        log: logWith(log, { requestId: request.id, principal: actor.principalId }),
+        clock,
+      };
+    },
+    stillValid: async (request) => (await authenticate(platform, tokenOf(request))) !== null,
+  };
+  // Only JSON is taken; a body of any other kind is refused by the framework with 415.
+  app.removeContentTypeParser("text/plain");
+  guard(app, scope, visits, recorder);
+  answerErrors(app, log);
+  registerPlain(app, scope, options.version ?? "0.1.0");
+  registerAll(app, scope);
+  await app.listen({ host: options.host, port: options.port });
+  const address = app.server.address();
+  if (address === null || typeof address === "string") throw new Error("the server listens on no port");
+  const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return {
+    url: `http://${host}:${address.port}`,
+    routes,
+    async close() {
+      closing.abort();
+      const grace = setTimeout(() => app.server.closeAllConnections(), closeGraceMs);
+      await app.close();
+      clearTimeout(grace);
+      scope.once.close();
+      await recorder.close();
+    },
+  };
+}
+
+/** Hooks around every route, unknown ones included. */
+function guard(app: FastifyInstance, scope: ApiScope, visits: WeakMap<FastifyRequest, Visit>, recorder: RequestRecorder): void {
+  const { limits, platform } = scope;
+  app.addHook("onRequest", async (request, reply) => {
+    const visit: Visit = {};
+    visits.set(request, visit);
+    reply.header("x-request-id", request.id).header("cache-control", "no-store").header("x-content-type-options", "nosniff");
+    if (openPaths.has(request.routeOptions.url ?? "")) return;
+    visit.leave = limits.requests.enter("");
+    try {
+      visit.actor = await actorOf(platform, request.headers.authorization);
+    } catch (error) {
+      limits.refusal.take(request.ip);
+      throw error;
+    }
+    limits.principal.take(visit.actor.principalId);
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    const visit = visits.get(request);
+    visit?.leave?.();
+    if (openPaths.has(request.routeOptions.url ?? "")) return;
+    recorder.add({
+      id: request.id,
+      principalId: visit?.actor?.principalId ?? null,
+      method: request.method,
+      route: request.routeOptions.url ?? "unknown",
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime),
+    });
+  });
+  // Without an answer there is no onResponse: the client went away first.
+  app.addHook("onRequestAbort", async (request) => visits.get(request)?.leave?.());
+}
+
+function answerErrors(app: FastifyInstance, log: Log): void {
+  app.setNotFoundHandler(() => {
+    throw new AppError("not_found", "there is no such route", {
+      detail: [{ constraint: "a request names a route of the API", source: "OpenAPI document", nearest: "see /v1/openapi.json" }],
+    });
+  });
+  app.setErrorHandler((thrown, request, reply) => sendProblem(databaseTrouble(thrown), request, reply, log));
+}
+
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  const problem = problemOf(error, request.id);
+  const fields = {
+    requestId: request.id,
+    method: request.method,
+    route: request.routeOptions.url,
+    code: problem.code,
+    ...internalOf(error),
+  };
+  if (problem.code === "internal") log.error(fields, "request failed");
+  else log.debug(fields, "request refused");
+  if (problem.status === 401) reply.header("www-authenticate", "Bearer");
+  if (problem.retryable) reply.header("retry-after", "1");
+  return reply.code(problem.status).type(problemContentType).send(JSON.stringify(problem));
+}
+
+/** What only the log may know. */
+function internalOf(error: unknown): object {
+  if (!(error instanceof Error)) return { error: String(error) };
+  const cause = error.cause instanceof Error ? { cause: error.cause.stack } : {};
+  return { error: error.stack, ...(error instanceof AppError ? { internal: error.internal } : {}), ...cause };
+}
+
+function registerPlain(app: FastifyInstance, scope: ApiScope, version: string): void {
+  app.get("/healthz", async (_request, reply) => {
+    const ready = await Promise.race([isReady(scope.platform, scope.log), scope.clock.sleep(2_000).then(() => false)]);
+    return reply.code(ready ? 200 : 503).send({ status: ready ? "ok" : "unavailable" });
+  });
+  const document = JSON.stringify(openapiDocument(version));
+  app.get("/v1/openapi.json", async (_request, reply) => reply.type("application/json").send(document));
+}
+
+function registerAll(app: FastifyInstance, scope: ApiScope): void {
+  const schemas = makeSchemaSet(serializerDialect);
+  const answers = new Map(
+    operations.flatMap(({ id, answer }) => (answer === undefined ? [] : [[id, schemas.add(answer, "output")] as const])),
+  );
+  for (const [name, component] of schemas.components) app.addSchema({ $id: name, ...component });
+  for (const operation of operations) registerOperation(app, scope, operation, answers.get(operation.id));
+}
+
+function tokenOf(request: FastifyRequest): string {
+  return (request.headers.authorization ?? "").replace(/^Bearer +/i, "");
+}
