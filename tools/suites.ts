@@ -46,6 +46,8 @@ export function suiteFiles({ include, exclude }: SuiteInfo): string[] {
 export interface Tally {
   readonly passed: number;
   readonly failed: number;
+  /** Tests that left themselves out: they need root. */
+  readonly skipped: number;
   readonly seconds: number;
 }
 
@@ -61,6 +63,7 @@ export function runProgram(file: string, args: readonly string[], env: NodeJS.Pr
 interface JsonReport {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
+  readonly numPendingTests: number;
   readonly numFailedTestSuites: number;
 }
 
@@ -78,10 +81,10 @@ export async function runSuites(names: readonly string[], extra: readonly string
     try {
       counts = JSON.parse(readFileSync(report, "utf8")) as JsonReport;
     } catch {
-      return { passed: 0, failed: 1, seconds };
+      return { passed: 0, failed: 1, skipped: 0, seconds };
     }
     const failed = Math.max(counts.numFailedTests, counts.numFailedTestSuites > 0 || code !== 0 ? 1 : 0);
-    return { passed: counts.numPassedTests, failed, seconds };
+    return { passed: counts.numPassedTests, failed, skipped: counts.numPendingTests, seconds };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -57,6 +57,8 @@ async function main(): Promise<void> {
     lines.push(`${group.join(" + ").padEnd(30)} ${result} ${tally.seconds.toFixed(1).padStart(7)} s`);
   }
   console.log(`\n${lines.join("\n")}`);
+  const leftOut = tallies.reduce((n, t) => n + t.skipped, 0);
+  if (leftOut > 0) console.log(`NOT RUN: ${leftOut} single tests: they need root, or their file failed before them`);
   for (const { name, why } of skipped) console.log(`NOT RUN: ${name}: ${why}`);
   console.log(tallyLine(tallies));
   // A named suite that could not run is a failure: somebody asked for it.
