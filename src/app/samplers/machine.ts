@@ -76,8 +76,9 @@ export class MachineWatches {
     const power = event.power === "removed" ? "missing" : event.power;
     const fact: FactInput = { layer: "processing", name: "power", value: power, source };
     await transact(this.#platform.database, ctx, async (tx) => {
-      await factPutMany(tx, [{ subjectId: machine.id, fact }], new Date(ctx.clock.now()));
+      // The vApp's lock first, as in every transaction that changes one.
       await noticeState(ctx, tx, machine, power, `${source} event ${event.reason}`);
+      await factPutMany(tx, [{ subjectId: machine.id, fact }], new Date(ctx.clock.now()));
     });
   }
 }
