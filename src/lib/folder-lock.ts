@@ -5,6 +5,7 @@
  */
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/process-identity.ts";
 
 const pollMs = 150;
 /** A lock without an owner's file is one that is just being made, unless it stays so. */
@@ -26,7 +27,7 @@ async function acquire(path: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     try {
       await mkdir(path);
-      await writeFile(join(path, "owner"), `${process.pid} ${await startTime(process.pid)}`);
+      await writeFile(join(path, "owner"), ownerText(await processIdentify(process.pid)));
       return;
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
@@ -50,17 +51,14 @@ async function discard(path: string): Promise<void> {
   await rm(stale, { recursive: true, force: true });
 }
 
-/** Null when the lock names no owner (yet). The start time tells a reused process id from the owner. */
-async function ownerLives(path: string): Promise<boolean | null> {
-  const text = await readFile(join(path, "owner"), "utf8").catch(() => "");
-  const [pid, started] = text.split(" ");
-  if (pid === undefined || started === undefined) return null;
-  return (await startTime(Number(pid))) === started;
+function ownerText(identity: ProcessIdentity | null): string {
+  return identity === null ? "" : `${identity.pid} ${identity.startTicks}`;
 }
 
-/** Start time in clock ticks since boot, or an empty string when there is no such process or it is a zombie. */
-async function startTime(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" ? "" : (fields[19] ?? "");
+/** Null when the lock names no owner (yet). */
+async function ownerLives(path: string): Promise<boolean | null> {
+  const text = await readFile(join(path, "owner"), "utf8").catch(() => "");
+  const [pid, startTicks] = text.split(" ");
+  if (pid === undefined || startTicks === undefined) return null;
+  return await processIsAlive({ pid: Number(pid), startTicks });
 }
