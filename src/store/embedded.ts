@@ -10,7 +10,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type ListenOptions, type Server } from "node:net";
 import { join } from "node:path";
 import pg from "pg";
 import { AppError } from "#domain/error.ts";
@@ -77,9 +77,14 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     log: join(folder, "log"),
     ...(await chooseUser(options, data)),
   };
-  await initialise(layout);
-  const running = await findPostmaster(data);
-  const postmaster = running === undefined ? await start(layout, options.settings ?? {}) : await waitUntilReady(layout, undefined);
+  const { running, postmaster } = await oneAtATime(folder, async () => {
+    await initialise(layout);
+    const found = await findPostmaster(data);
+    return {
+      running: found,
+      postmaster: found === undefined ? await start(layout, options.settings ?? {}) : await waitUntilReady(layout, undefined),
+    };
+  });
   const password = (await readFile(layout.password, "utf8")).trim();
   await ensureDatabase(postmaster.port, password);
   return {
@@ -95,6 +100,25 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 /** Stops the server of a folder when it runs; for clean-up after a control plane that was killed. */
 export function stopEmbeddedPostgres(folder: string): Promise<void> {
   return stop(join(folder, "data"));
+}
+
+/**
+ * Two starts at once would remove each other's postmaster.pid. The lock is a socket name without a file: the kernel frees it with its
+ * holder, however that ends.
+ */
+async function oneAtATime<T>(folder: string, body: () => Promise<T>): Promise<T> {
+  const { dev, ino } = await stat(folder);
+  let lock: Server | undefined;
+  const isMine = await poll(
+    startTimeoutMs,
+    async () => (lock = await listenOn({ path: `\0stratiform-postgres-${dev}-${ino}` })) !== undefined,
+  );
+  if (!isMine) throw new AppError("unavailable", "Another start of the database server does not end");
+  try {
+    return await body();
+  } finally {
+    lock?.close();
+  }
 }
 
 function urlOf(port: number, password: string, database: string): string {
@@ -203,14 +227,19 @@ async function choosePort(layout: Layout, attempt: number): Promise<number> {
   return port;
 }
 
-function freePort(wanted: number): Promise<number | undefined> {
+async function freePort(wanted: number): Promise<number | undefined> {
+  const server = await listenOn({ port: wanted, host: "127.0.0.1" });
+  const address = server?.address();
+  await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+  return typeof address === "object" && address !== null ? address.port : undefined;
+}
+
+/** Undefined when the address is taken. */
+function listenOn(address: ListenOptions): Promise<Server | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.on("error", () => resolve(undefined));
-    server.listen(wanted, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : undefined));
-    });
+    server.listen(address, () => resolve(server));
   });
 }
 

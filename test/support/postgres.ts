@@ -28,7 +28,7 @@ export interface TestPostgres {
   close(): Promise<void>;
 }
 
-const settings = { fsync: "off", full_page_writes: "off", synchronous_commit: "off" };
+const settings = { fsync: "off", full_page_writes: "off" };
 
 /** `prepare` makes what every test database contains besides the migrations. */
 export async function startTestPostgres(
