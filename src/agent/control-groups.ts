@@ -6,7 +6,9 @@ import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import type { Clock } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
+import { processIdentify } from "#lib/process-identity.ts";
 
+const killLimitMs = 10_000;
 const removeLimitMs = 5_000;
 
 export interface CgroupMount {
@@ -77,6 +79,21 @@ export async function cgroupsDelegate(folders: readonly string[], mounts: readon
   }
 }
 
+/**
+ * Ends every process in the groups and waits for it. The holder joins them before anything else, so this finds also a site that a
+ * killed agent left half-made and never wrote down.
+ */
+export async function cgroupsKill(folders: readonly string[], clock: Clock): Promise<void> {
+  const until = clock.now() + killLimitMs;
+  for (;;) {
+    const pids = new Set((await Promise.all(folders.map(processList))).flat());
+    if (pids.size === 0) return;
+    if (clock.now() > until) throw new AppError("timeout", `the processes ${[...pids].join(", ")} of the site do not end`);
+    for (const pid of pids) killIfThere(pid);
+    await clock.sleep(10);
+  }
+}
+
 /** Removes the groups with all below them. A group is busy for a moment after its last process was killed. */
 export async function cgroupsRemove(folders: readonly string[], clock: Clock): Promise<void> {
   const until = clock.now() + removeLimitMs;
@@ -85,6 +102,25 @@ export async function cgroupsRemove(folders: readonly string[], clock: Clock): P
       if (clock.now() > until) throw new AppError("conflict", `the control group ${folder} still has processes`);
       await clock.sleep(20);
     }
+  }
+}
+
+/** Living processes of a group and all below it, as the host numbers them. */
+async function processList(folder: string): Promise<number[]> {
+  const own = (await readFile(join(folder, "cgroup.procs"), "utf8").catch(() => ""))
+    .split("\n")
+    .filter((line) => line !== "" && line !== "0");
+  const alive = await Promise.all(own.map(async (pid) => ((await processIdentify(Number(pid))) === null ? [] : [Number(pid)])));
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const below = await Promise.all(entries.filter((entry) => entry.isDirectory()).map((entry) => processList(join(folder, entry.name))));
+  return [...alive.flat(), ...below.flat()];
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 

@@ -108,6 +108,17 @@ async function storagePoolEnsure(agent: AgentContext): Promise<string> {
   throw new AppError("endpoint_refused", "lxd refuses to make a storage pool", { internal: JSON.stringify(dir.body) });
 }
 
+/** A pool of somebody's LXD: the one with our name, else its first. Making one there is its owner's decision. */
+export async function storagePoolFind(socket: string): Promise<string> {
+  const answer = await unixRequest({ socket, method: "GET", path: "/1.0/storage-pools" });
+  const names = ((answer.body as { metadata?: string[] }).metadata ?? []).map((url) => url.split("/").at(-1) ?? "");
+  const name = names.includes(storagePoolName) ? storagePoolName : names[0];
+  if (name !== undefined) return name;
+  throw new AppError("capability_missing", "The host's LXD has no storage pool", {
+    detail: [{ constraint: "a storage pool", source: socket, nearest: `lxc storage create ${storagePoolName} dir` }],
+  });
+}
+
 /** The site's processes as its own PID namespace numbers them, read from outside. */
 function procFolder(holder: ProcessIdentity): string {
   return `/proc/${holder.pid}/root/proc`;

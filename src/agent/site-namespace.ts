@@ -9,13 +9,12 @@ import { processIdentify, processIsAlive } from "#lib/process-identity.ts";
 import type { ProcessIdentity } from "#lib/process-identity.ts";
 import type { AgentContext } from "#agent/agent-context.ts";
 import type { SiteState } from "#agent/agent-state.ts";
-import { cgroupFoldersPlan, cgroupMountsParse, cgroupsCreate, cgroupsDelegate, cgroupsRemove } from "#agent/control-groups.ts";
+import { cgroupFoldersPlan, cgroupMountsParse, cgroupsCreate, cgroupsDelegate, cgroupsKill, cgroupsRemove } from "#agent/control-groups.ts";
 import type { SiteLayout } from "#agent/site-layout.ts";
 import { uplinkOf } from "#agent/site-layout.ts";
 
 const holderScript = fileURLToPath(new URL("./site-holder.sh", import.meta.url));
 const holderLimitMs = 10_000;
-const killLimitMs = 10_000;
 
 /** User and group ids Debian reserves for libvirt; the lines exist only inside the site. */
 const siteUsers = {
@@ -41,6 +40,8 @@ export async function namespaceEnsure(agent: AgentContext): Promise<SiteState> {
   await networkNamespaceEnsure(layout.namespace);
   site = { ...site, uplinkIndex: await uplinkEnsure(layout, site.uplinkIndex) };
   await save();
+  // Whatever a dead holder or a killed agent left: without its holder a site has no daemons either.
+  await cgroupsKill(cgroupFolders, agent.clock);
   await folderFill(layout);
   await cgroupsCreate(cgroupFolders);
   await writeFile(join(layout.folder, "cgroup-folders"), cgroupFolders.map((f) => `${f}\n`).join(""));
@@ -56,15 +57,7 @@ export async function namespaceEnsure(agent: AgentContext): Promise<SiteState> {
 export async function namespaceRemove(agent: AgentContext): Promise<void> {
   const { layout, clock } = agent;
   const site = agent.state.current().site;
-  const holder = site?.holder ?? (await holderFind(layout));
-  if (holder !== null && (await processIsAlive(holder))) {
-    process.kill(holder.pid, "SIGKILL");
-    const until = clock.now() + killLimitMs;
-    while (await processIsAlive(holder)) {
-      if (clock.now() > until) throw new AppError("timeout", "the processes of the site do not end");
-      await clock.sleep(10);
-    }
-  }
+  await cgroupsKill(site?.cgroupFolders ?? [], clock);
   if (await exists(`/sys/class/net/${layout.uplinkInterface}`)) await exec("ip", ["link", "del", layout.uplinkInterface]);
   if (await exists(`/run/netns/${layout.namespace}`)) await exec("ip", ["netns", "del", layout.namespace]);
   await cgroupsRemove(site?.cgroupFolders ?? [], clock);

