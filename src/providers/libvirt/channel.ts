@@ -12,7 +12,7 @@ import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import type { ChannelCommand, ChannelResult, MachineRef } from "#provider/contract.ts";
 import type { LibvirtClient } from "#providers/libvirt/client.ts";
-import { isFailure, LibvirtFailure, libvirtCode } from "#providers/libvirt/failure.ts";
+import { isFailure, libvirtCode, type LibvirtFailure } from "#providers/libvirt/failure.ts";
 import { machineGet } from "#providers/libvirt/machine.ts";
 import { domainState, type DomainHandle } from "#providers/libvirt/protocol.ts";
 
@@ -128,10 +128,10 @@ function tidyUp({ client, ctx, domain }: Guest, argv: readonly string[]): void {
 const notReady = (cause?: unknown): AppError => new AppError("endpoint_busy", "the guest is not ready for commands yet", { cause });
 
 async function agent(client: LibvirtClient, domain: DomainHandle, execute: string, args: object): Promise<unknown> {
+  const command = JSON.stringify({ execute, arguments: args });
+  if (command.length > agentCommandCharsMax) throw new AppError("invalid_input", "the arguments of a command in a guest are too long");
   try {
-    const answer: unknown = JSON.parse(
-      await client.agentCommand(domain, JSON.stringify({ execute, arguments: args }), agentTimeoutSeconds),
-    );
+    const answer: unknown = JSON.parse(await client.agentCommand(domain, command, agentTimeoutSeconds));
     return answer;
   } catch (error) {
     // The guest went off, or the agent restarts: both may be ready again later.

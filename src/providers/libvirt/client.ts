@@ -212,12 +212,14 @@ export class LibvirtClient {
     return (await this.#call(procedure.storageVolGetPath, writeVolume(new XdrWriter(), volume))).string();
   }
 
-  /** Length of the file, read anew from the file system (flag 1), not what libvirt remembers. */
-  async volumeFileBytes(volume: VolumeHandle): Promise<number> {
-    const reply = await this.#call(procedure.storageVolGetInfoFlags, writeVolume(new XdrWriter(), volume).uint(1));
-    reply.int();
-    reply.uhyper();
-    return Number(reply.uhyper());
+  /** Length of the file, read anew from the file system (flag 1), not what libvirt remembers. Null when it is missing. */
+  volumeFileBytes(volume: VolumeHandle): Promise<number | null> {
+    return orNull(libvirtCode.noStorageVolume, async () => {
+      const reply = await this.#call(procedure.storageVolGetInfoFlags, writeVolume(new XdrWriter(), volume).uint(1));
+      reply.int(); // Type.
+      reply.uhyper(); // Capacity.
+      return Number(reply.uhyper());
+    });
   }
 
   /** Null when the name is taken. */

@@ -4,7 +4,15 @@ import { XdrReader, XdrWriter } from "#lib/xdr.ts";
 import type { MachineSpec } from "#provider/contract.ts";
 import { buildDomainXml, machineFactsOf, parseDomainXml, powerOf } from "#providers/libvirt/domain-xml.ts";
 import { procedure, remoteProgram, writeDomain } from "#providers/libvirt/protocol.ts";
-import { buildOverlayVolumeXml, backingPathOf, buildPoolXml, digestOfDataPath, imageDataName, isImageName, poolPathOf } from "#providers/libvirt/volume-xml.ts";
+import {
+  buildOverlayVolumeXml,
+  backingPathOf,
+  buildPoolXml,
+  digestOfDataPath,
+  imageDataName,
+  isImageName,
+  poolPathOf,
+} from "#providers/libvirt/volume-xml.ts";
 import { machineEventOf } from "#providers/libvirt/watch.ts";
 import { escapeXml, parseXml } from "#providers/libvirt/xml.ts";
 
@@ -41,7 +49,16 @@ test("what is built is read back", () => {
       const { name, owner, vcpus, memoryMiB } = one;
       const nics = one.nics.map(({ mac, attachment }) => ({ mac, attachment }));
       expect(read).toEqual({ name, uuid: owner.object, owner, vcpus, memoryMiB, nics, diskPaths: [disks.diskPath, disks.seedPath] });
-      expect(machineFactsOf(read, "stopped")).toEqual({ name, owner, kind: "vm", power: "stopped", vcpus, memoryMiB, nics, externalId: owner.object });
+      expect(machineFactsOf(read, "stopped")).toEqual({
+        name,
+        owner,
+        kind: "vm",
+        power: "stopped",
+        vcpus,
+        memoryMiB,
+        nics,
+        externalId: owner.object,
+      });
     }),
   );
 });
@@ -56,7 +73,9 @@ test("the accelerator decides type and processor", () => {
 
 test("a definition of somebody else has no owner; an incomplete mark is none", () => {
   const foreign = (metadata: string) =>
-    parseDomainXml(`<domain type='qemu'><name>x</name><uuid>u</uuid><metadata>${metadata}</metadata><memory unit='GiB'>2</memory><vcpu current='2'>4</vcpu><devices/></domain>`);
+    parseDomainXml(
+      `<domain type='qemu'><name>x</name><uuid>u</uuid><metadata>${metadata}</metadata><memory unit='GiB'>2</memory><vcpu current='2'>4</vcpu><devices/></domain>`,
+    );
   expect(foreign("")).toMatchObject({ owner: null, memoryMiB: 2048, vcpus: 2, nics: [], diskPaths: [] });
   expect(foreign("<stratiform:owner xmlns:stratiform='urn:stratiform:owner:1' installation='i' vapp='v'/>").owner).toBeNull();
 });
@@ -87,7 +106,16 @@ test("volumes and pools are read back", () => {
 });
 
 test("states become powers", () => {
-  expect([1, 2, 3, 4, 5, 6, 7, 0].map((state) => powerOf(state, 0))).toEqual(["running", "running", "paused", "running", "stopped", "crashed", "paused", "unknown"]);
+  expect([1, 2, 3, 4, 5, 6, 7, 0].map((state) => powerOf(state, 0))).toEqual([
+    "running",
+    "running",
+    "paused",
+    "running",
+    "stopped",
+    "crashed",
+    "paused",
+    "unknown",
+  ]);
   expect(powerOf(5, 3)).toBe("crashed");
 });
 
@@ -110,7 +138,11 @@ test("events say what libvirt said", () => {
     "crashed",
   ]);
   expect([0, 1, 2, 3, 5].map((detail) => life(5, detail))).toEqual(["stopped", "stopped", "crashed", "stopped", "crashed"]);
-  expect(event(procedure.domainEventCallbackAgentLifecycle, 1, 1)).toMatchObject({ name: "a", power: "running", reason: "guest agent connected" });
+  expect(event(procedure.domainEventCallbackAgentLifecycle, 1, 1)).toMatchObject({
+    name: "a",
+    power: "running",
+    reason: "guest agent connected",
+  });
   expect(event(procedure.domainEventCallbackAgentLifecycle, 2, 1)).toBeNull();
   expect(event(999, 1, 1)).toBeNull();
 });

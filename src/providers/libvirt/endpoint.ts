@@ -26,6 +26,9 @@ export type LibvirtConfig = z.infer<typeof libvirtConfigSchema>;
 
 /** Opening runs without a caller, because the connection is shared. */
 const openLimitMs = 90_000;
+/** Starting a folder pool means reading the folder. */
+const poolStartAttemptsMax = 100;
+const poolStartPauseMs = 50;
 
 export class LibvirtEndpoint {
   readonly #config: LibvirtConfig;
@@ -65,30 +68,29 @@ export class LibvirtEndpoint {
   }
 
   /** The pool, made and started when it is not. */
-  async pool(client: LibvirtClient): Promise<PoolHandle> {
+  async pool(ctx: CallContext, client: LibvirtClient): Promise<PoolHandle> {
     const { name, path } = this.#config.pool;
     const pool = (await client.poolLookup(name)) ?? (await poolDefine(client, name, path));
-    if (await client.poolIsActive(pool)) return pool;
     const found = poolPathOf(await client.poolXml(pool));
     if (found !== path) {
       throw new AppError("endpoint_refused", `the pool "${name}" of the endpoint is another one than configured`, {
         internal: `${found} instead of ${path}`,
       });
     }
-    await client.poolBuild(pool);
+    if (await client.poolIsActive(pool)) return pool;
     await client.poolAutostart(pool);
     try {
+      await client.poolBuild(pool);
       await client.poolStart(pool);
     } catch (error) {
-      // Somebody else started it in between.
-      if (!isFailure(error, libvirtCode.operationInvalid) || !(await client.poolIsActive(pool))) throw error;
+      if (!isFailure(error, libvirtCode.operationInvalid) || !(await poolBecomesActive(ctx, client, pool))) throw error;
     }
     return pool;
   }
 
   /** Null when the pool was never made: then there are no volumes either. */
-  async poolIfMade(client: LibvirtClient): Promise<PoolHandle | null> {
-    return (await client.poolLookup(this.#config.pool.name)) === null ? null : this.pool(client);
+  async poolIfMade(ctx: CallContext, client: LibvirtClient): Promise<PoolHandle | null> {
+    return (await client.poolLookup(this.#config.pool.name)) === null ? null : this.pool(ctx, client);
   }
 
   close(): void {
@@ -110,4 +112,13 @@ async function poolDefine(client: LibvirtClient, name: string, path: string): Pr
     if (other === null) throw error;
     return other;
   }
+}
+
+/** Somebody else is starting it: refused as "already active" from the beginning, active only at the end. */
+async function poolBecomesActive(ctx: CallContext, client: LibvirtClient, pool: PoolHandle): Promise<boolean> {
+  for (let attempt = 0; attempt < poolStartAttemptsMax; attempt++) {
+    if (await client.poolIsActive(pool)) return true;
+    await ctx.clock.sleep(poolStartPauseMs, ctx.signal);
+  }
+  return false;
 }

@@ -17,11 +17,10 @@ import { AppError } from "#domain/error.ts";
 import type { ImageFacts, ImageRef, ImageSource } from "#provider/contract.ts";
 import type { LibvirtClient } from "#providers/libvirt/client.ts";
 import type { LibvirtEndpoint } from "#providers/libvirt/endpoint.ts";
-import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
 import { streamPayloadBytesMax, type PoolHandle, type VolumeHandle } from "#providers/libvirt/protocol.ts";
 import { volumeUpload } from "#providers/libvirt/upload.ts";
+import { volumeBackingPath, volumeDeleteUnlessBusy, volumesComplete } from "#providers/libvirt/volume.ts";
 import {
-  backingPathOf,
   buildOverlayVolumeXml,
   buildRawVolumeXml,
   digestOfDataPath,
@@ -30,6 +29,10 @@ import {
   imagePrefix,
   isImageName,
 } from "#providers/libvirt/volume-xml.ts";
+
+/** libvirt makes the published volume in 20-50 ms. */
+const publishAttemptsMax = 100;
+const publishPauseMs = 50;
 
 interface PublishedImage {
   readonly facts: ImageFacts;
@@ -40,18 +43,18 @@ interface PublishedImage {
 export async function imageFind(client: LibvirtClient, pool: PoolHandle, name: string): Promise<PublishedImage | null> {
   const published = await client.volumeLookup(pool, name);
   if (published === null) return null;
-  const dataPath = backingPathOf(await client.volumeXml(published)) ?? "";
+  const dataPath = (await volumeBackingPath(client, published)) ?? "";
   const digest = digestOfDataPath(dataPath);
   const data = digest === null ? null : await client.volumeLookup(pool, basename(dataPath));
-  if (digest === null || data === null) return null;
-  return { facts: { name, digest, sizeBytes: await client.volumeFileBytes(data) }, dataPath };
+  const sizeBytes = data === null ? null : await client.volumeFileBytes(data);
+  return digest === null || sizeBytes === null ? null : { facts: { name, digest, sizeBytes }, dataPath };
 }
 
 export async function imageEnsure(endpoint: LibvirtEndpoint, ctx: CallContext, source: ImageSource): Promise<ImageFacts> {
   if (source.format !== "qcow2" || source.path === undefined)
     throw new AppError("capability_missing", "this endpoint takes images of format qcow2 only");
   const client = await endpoint.client(ctx);
-  const pool = await endpoint.pool(client);
+  const pool = await endpoint.pool(ctx, client);
   const present = await imageFind(client, pool, source.name);
   if (present !== null) {
     if (present.facts.digest !== source.digest) throw new AppError("conflict", "the endpoint has another image of this name");
@@ -61,49 +64,56 @@ export async function imageEnsure(endpoint: LibvirtEndpoint, ctx: CallContext, s
   await assertSelfContained(source.path);
   const data = await client.volumeCreate(pool, buildRawVolumeXml(imageDataName(source, randomBytes(4).toString("hex")), source.sizeBytes));
   if (data === null) throw new AppError("endpoint_busy", "the endpoint already has a volume of a random name");
+  let image: PublishedImage;
   try {
     await uploadChecked(endpoint, ctx, data, source.path, source);
-    await publish(client, pool, source, data);
+    image = await publish(ctx, client, pool, source, await client.volumePath(data));
   } catch (error) {
-    await client.volumeDelete(data).catch(() => {}); // The reason is told; what is left here is a loser for the next one.
     // The winner of a race may have deleted our data already; that is no failure as long as there is a winner.
     const winner = await imageFind(client, pool, source.name).catch(() => null);
-    if (winner === null) throw isFailure(error, libvirtCode.noStorageVolume) ? removedMeanwhile() : error;
+    if (winner === null) {
+      const removed = (await client.volumeLookup(pool, data.name).catch(() => data)) === null;
+      await client.volumeDelete(data).catch(() => {}); // The reason is told; what is left here is a loser for the next one.
+      throw removed ? removedMeanwhile() : error;
+    }
+    image = winner;
   }
-  const image = await imageFind(client, pool, source.name);
-  if (image === null) throw removedMeanwhile();
   await deleteLosers(client, pool, source, image);
   return image.facts;
 }
 
 const removedMeanwhile = (): AppError => new AppError("endpoint_busy", "the image was removed while it was being made");
 
-/** Published or beaten: in both cases there is an image afterwards. */
-async function publish(client: LibvirtClient, pool: PoolHandle, source: ImageSource, data: VolumeHandle): Promise<void> {
-  const xml = buildOverlayVolumeXml(source.name, await client.volumePath(data));
-  if ((await client.volumeCreate(pool, xml)) !== null || (await imageFind(client, pool, source.name)) !== null) return;
-  // Taken, but by an image without data: somebody removed that by hand.
-  const broken = await client.volumeLookup(pool, source.name);
-  if (broken !== null) await client.volumeDelete(broken);
-  await client.volumeCreate(pool, xml);
+/** Returns the image that is published in the end: this one, or the one that was first. */
+async function publish(
+  ctx: CallContext,
+  client: LibvirtClient,
+  pool: PoolHandle,
+  source: ImageSource,
+  dataPath: string,
+): Promise<PublishedImage> {
+  const xml = buildOverlayVolumeXml(source.name, dataPath);
+  for (let attempt = 0; attempt < publishAttemptsMax; attempt++) {
+    const made = await client.volumeCreate(pool, xml);
+    const image = await imageFind(client, pool, source.name);
+    if (image !== null) return image;
+    if (made !== null) break;
+    // Taken, but not an image: still being made, or its data was removed by hand. Only the latter is deleted.
+    if ((await volumesComplete(client, pool)) && (await imageFind(client, pool, source.name)) === null) {
+      const broken = await client.volumeLookup(pool, source.name);
+      if (broken !== null) await volumeDeleteUnlessBusy(client, broken);
+    } else {
+      await ctx.clock.sleep(publishPauseMs, ctx.signal);
+    }
+  }
+  throw removedMeanwhile();
 }
 
 /** Once an image is published, whatever else was uploaded under its name lost. */
 async function deleteLosers(client: LibvirtClient, pool: PoolHandle, image: ImageRef, winner: PublishedImage): Promise<void> {
   for (const volume of await client.volumeList(pool)) {
     if (!volume.name.startsWith(imageDataPrefix(image)) || volume.name === basename(winner.dataPath)) continue;
-    await deleteUnlessBusy(client, volume);
-  }
-}
-
-/** False when libvirt is still making it. */
-export async function deleteUnlessBusy(client: LibvirtClient, volume: VolumeHandle): Promise<boolean> {
-  try {
-    await client.volumeDelete(volume);
-    return true;
-  } catch (error) {
-    if (isFailure(error, libvirtCode.operationInvalid)) return false;
-    throw error;
+    await volumeDeleteUnlessBusy(client, volume);
   }
 }
 
@@ -142,7 +152,7 @@ async function assertSelfContained(path: string): Promise<void> {
 
 export async function imageList(endpoint: LibvirtEndpoint, ctx: CallContext): Promise<ImageFacts[]> {
   const client = await endpoint.client(ctx);
-  const pool = await endpoint.poolIfMade(client);
+  const pool = await endpoint.poolIfMade(ctx, client);
   if (pool === null) return [];
   const images: ImageFacts[] = [];
   for (const volume of await client.volumeList(pool)) {
@@ -155,12 +165,14 @@ export async function imageList(endpoint: LibvirtEndpoint, ctx: CallContext): Pr
 export async function imageRemove(endpoint: LibvirtEndpoint, ctx: CallContext, image: ImageRef): Promise<void> {
   if (!image.name.startsWith(imagePrefix)) throw new AppError("not_ours", "only images of this installation can be removed");
   const client = await endpoint.client(ctx);
-  const pool = await endpoint.poolIfMade(client);
+  const pool = await endpoint.poolIfMade(ctx, client);
   if (pool === null) return;
   await assertUnused(client, pool, image);
   const published = await imageFind(client, pool, image.name);
   const volume = await client.volumeLookup(pool, image.name);
-  if (volume !== null) await client.volumeDelete(volume);
+  if (volume !== null && !(await volumeDeleteUnlessBusy(client, volume))) {
+    throw new AppError("endpoint_busy", `the image "${image.name}" is being made by somebody else`);
+  }
   try {
     // From here no new machine can take it; one that did in between shows now.
     await assertUnused(client, pool, image);
@@ -169,14 +181,15 @@ export async function imageRemove(endpoint: LibvirtEndpoint, ctx: CallContext, i
     throw error;
   }
   for (const one of await client.volumeList(pool)) {
-    if (one.name.startsWith(imageDataPrefix(image))) await deleteUnlessBusy(client, one);
+    if (one.name.startsWith(imageDataPrefix(image))) await volumeDeleteUnlessBusy(client, one);
   }
 }
 
 async function assertUnused(client: LibvirtClient, pool: PoolHandle, image: ImageRef): Promise<void> {
   for (const volume of await client.volumeList(pool)) {
     if (volume.name.startsWith(imagePrefix)) continue;
-    if (!(await backsOnto(client, volume, image))) continue;
+    const backing = await volumeBackingPath(client, volume);
+    if (backing === null || !basename(backing).startsWith(imageDataPrefix(image))) continue;
     throw new AppError("conflict", `the image "${image.name}" is in use`, {
       detail: [
         {
@@ -186,14 +199,5 @@ async function assertUnused(client: LibvirtClient, pool: PoolHandle, image: Imag
         },
       ],
     });
-  }
-}
-
-async function backsOnto(client: LibvirtClient, volume: VolumeHandle, image: ImageRef): Promise<boolean> {
-  try {
-    return basename(backingPathOf(await client.volumeXml(volume)) ?? "").startsWith(imageDataPrefix(image));
-  } catch (error) {
-    if (isFailure(error, libvirtCode.noStorageVolume)) return false;
-    throw error;
   }
 }

@@ -15,12 +15,12 @@ import type { LibvirtClient } from "#providers/libvirt/client.ts";
 import { buildDomainXml, machineFactsOf, parseDomainXml, powerOf, type DomainDescription } from "#providers/libvirt/domain-xml.ts";
 import type { LibvirtEndpoint } from "#providers/libvirt/endpoint.ts";
 import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
-import { deleteUnlessBusy, imageFind } from "#providers/libvirt/image.ts";
+import { imageFind } from "#providers/libvirt/image.ts";
 import { domainState, type DomainHandle, type PoolHandle, type VolumeHandle } from "#providers/libvirt/protocol.ts";
 import { makeSeed } from "#providers/libvirt/seed.ts";
 import { volumeUpload } from "#providers/libvirt/upload.ts";
+import { volumeBackingPath, volumeDeleteUnlessBusy, volumesComplete } from "#providers/libvirt/volume.ts";
 import {
-  backingPathOf,
   buildOverlayVolumeXml,
   buildRawVolumeXml,
   diskVolumeName,
@@ -93,27 +93,42 @@ export async function machineList(client: LibvirtClient): Promise<MachineFacts[]
 /** A machine that is not stopped is left as it is: what differs shows in its facts and is synced by an `ensure` after a stop. */
 export async function machineEnsure(endpoint: LibvirtEndpoint, ctx: CallContext, spec: MachineSpec): Promise<MachineFacts> {
   if (spec.kind !== "vm") throw new AppError("capability_missing", "this endpoint runs virtual machines only");
-  const client = await endpoint.client(ctx);
-  const pool = await endpoint.pool(client);
-  const seed = makeSeed(spec);
-  const seedName = seedVolumeName(spec, createHash("sha256").update(seed).digest("hex"));
+  const content = makeSeed(spec);
+  const seed = { name: seedVolumeName(spec, createHash("sha256").update(content).digest("hex")), content };
   for (let pass = 0; pass < passesMax; pass++) {
-    const found = await machineFind(client, spec);
-    const facts = found === null ? null : await factsOf(client, found);
-    if (found !== null && facts !== null && facts.power !== "stopped" && facts.power !== "crashed") return facts;
-    const disk = await diskEnsure(client, pool, spec, found !== null);
-    const disc = await seedEnsure(endpoint, ctx, pool, seedName, seed, found);
-    if (disk !== null && disc !== null) {
-      const disks = { diskPath: await client.volumePath(disk), seedPath: await client.volumePath(disc) };
-      if (found === null || differs(found.description, spec, disks)) {
-        await machineDefine(client, spec, buildDomainXml(spec, disks, await endpoint.platform(ctx)));
-      }
-      const settled = await settledFacts(client, pool, spec, seedName);
-      if (settled !== null) return settled;
-    }
+    const settled = await ensurePass(endpoint, ctx, spec, seed);
+    if (settled !== null) return settled;
     await ctx.clock.sleep(passPauseMs, ctx.signal);
   }
   throw new AppError("endpoint_busy", `the machine "${spec.name}" is being changed by somebody else`);
+}
+
+interface Seed {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/** Null when something was missing or being made at this moment. */
+async function ensurePass(endpoint: LibvirtEndpoint, ctx: CallContext, spec: MachineSpec, seed: Seed): Promise<MachineFacts | null> {
+  const client = await endpoint.client(ctx);
+  const pool = await endpoint.pool(ctx, client);
+  const found = await machineFind(client, spec);
+  const facts = found === null ? null : await factsOf(client, found);
+  if (facts !== null && facts.power !== "stopped" && facts.power !== "crashed") return facts;
+  try {
+    const disk = await diskEnsure(client, pool, spec, found !== null);
+    const disc = disk === null ? null : await seedEnsure(endpoint, ctx, pool, seed, found);
+    if (disk === null || disc === null) return null;
+    const disks = { diskPath: await client.volumePath(disk), seedPath: await client.volumePath(disc) };
+    if (found === null || differs(found.description, spec, disks)) {
+      await machineDefine(client, spec, buildDomainXml(spec, disks, await endpoint.platform(ctx)));
+    }
+  } catch (error) {
+    // A volume that was just there was removed, or one that is needed is still being made by somebody else.
+    if (isFailure(error, libvirtCode.noStorageVolume, libvirtCode.operationInvalid)) return null;
+    throw error;
+  }
+  return settledFacts(client, pool, spec, seed.name);
 }
 
 function differs(description: DomainDescription, spec: MachineSpec, disks: { diskPath: string; seedPath: string }): boolean {
@@ -143,7 +158,7 @@ async function settledFacts(client: LibvirtClient, pool: PoolHandle, spec: Machi
   const facts = await machineObserve(client, spec);
   if (facts === null || !names.has(diskVolumeName(spec)) || !names.has(seedName)) return null;
   const past = volumes.filter((volume) => volume.name !== seedName && volume.name.startsWith(`${machineVolumePrefix(spec)}seed-`));
-  if (facts.power === "stopped" || facts.power === "crashed") for (const volume of past) await deleteUnlessBusy(client, volume);
+  if (facts.power === "stopped" || facts.power === "crashed") for (const volume of past) await volumeDeleteUnlessBusy(client, volume);
   return facts;
 }
 
@@ -157,9 +172,10 @@ async function diskEnsure(client: LibvirtClient, pool: PoolHandle, spec: Machine
     throw new AppError("not_found", `the image "${spec.image.name}" is not at the endpoint`);
   }
   if (present !== null) {
-    // Left by a killed caller, or made this moment by another one.
-    if (backingPathOf(await client.volumeXml(present)) === image.dataPath) return (await isComplete(client, pool)) ? present : null;
-    await deleteUnlessBusy(client, present);
+    // Left by a killed caller, or made this moment by another one, who may also have defined the machine since we looked.
+    if (!(await volumesComplete(client, pool))) return null;
+    if ((await volumeBackingPath(client, present)) === image.dataPath) return present;
+    if ((await machineFind(client, spec)) === null) await volumeDeleteUnlessBusy(client, present);
     return null;
   }
   const made = await client.volumeCreate(pool, buildOverlayVolumeXml(name, image.dataPath));
@@ -170,39 +186,20 @@ async function diskEnsure(client: LibvirtClient, pool: PoolHandle, spec: Machine
   throw new AppError("not_found", `the image "${spec.image.name}" was removed from the endpoint`);
 }
 
-/** libvirt refreshes a pool only when none of its volumes is being made. */
-async function isComplete(client: LibvirtClient, pool: PoolHandle): Promise<boolean> {
-  try {
-    await client.poolRefresh(pool);
-    return true;
-  } catch (error) {
-    if (isFailure(error, libvirtCode.internalError)) return false;
-    throw error;
-  }
-}
-
 /** A seed that the definition already refers to is complete, because the definition came after it. Any other is written (again). */
 async function seedEnsure(
   endpoint: LibvirtEndpoint,
   ctx: CallContext,
   pool: PoolHandle,
-  name: string,
-  seed: Buffer,
+  { name, content }: Seed,
   found: FoundMachine | null,
 ): Promise<VolumeHandle | null> {
   const client = await endpoint.client(ctx);
   const present = await client.volumeLookup(pool, name);
   if (present !== null && found?.description.diskPaths.includes(await client.volumePath(present)) === true) return present;
-  const volume = present ?? (await client.volumeCreate(pool, buildRawVolumeXml(name, seed.length)));
-  if (volume === null) return null;
-  try {
-    await volumeUpload(endpoint, ctx, volume, [seed], seed.length);
-    return volume;
-  } catch (error) {
-    // Removed or still being made by somebody else: the next pass looks again.
-    if (isFailure(error, libvirtCode.noStorageVolume, libvirtCode.operationInvalid)) return null;
-    throw error;
-  }
+  const volume = present ?? (await client.volumeCreate(pool, buildRawVolumeXml(name, content.length)));
+  if (volume !== null) await volumeUpload(endpoint, ctx, volume, [content], content.length);
+  return volume;
 }
 
 export async function machineRemove(endpoint: LibvirtEndpoint, ctx: CallContext, ref: MachineRef): Promise<void> {
@@ -210,11 +207,11 @@ export async function machineRemove(endpoint: LibvirtEndpoint, ctx: CallContext,
   for (let pass = 0; pass < passesMax; pass++) {
     const found = await machineFind(client, ref);
     if (found !== null) await domainErase(client, found.domain);
-    const pool = await endpoint.poolIfMade(client);
+    const pool = await endpoint.poolIfMade(ctx, client);
     const volumes = pool === null ? [] : (await client.volumeList(pool)).filter((one) => one.name.startsWith(machineVolumePrefix(ref)));
     if (found === null && volumes.length === 0) return;
     let busy = false;
-    for (const volume of volumes) if (!(await deleteUnlessBusy(client, volume))) busy = true;
+    for (const volume of volumes) if (!(await volumeDeleteUnlessBusy(client, volume))) busy = true;
     if (busy) await ctx.clock.sleep(passPauseMs, ctx.signal);
   }
   throw new AppError("endpoint_busy", `the machine "${ref.name}" is being made by somebody else`);

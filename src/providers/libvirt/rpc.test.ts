@@ -5,7 +5,15 @@ import { expect, test } from "vitest";
 import { isAppError } from "#domain/error.ts";
 import { XdrWriter } from "#lib/xdr.ts";
 import { LibvirtFailure } from "#providers/libvirt/failure.ts";
-import { decodeHeader, encodeMessage, headerBytes, messageStatus, messageType, remoteProgram, type MessageHeader } from "#providers/libvirt/protocol.ts";
+import {
+  decodeHeader,
+  encodeMessage,
+  headerBytes,
+  messageStatus,
+  messageType,
+  remoteProgram,
+  type MessageHeader,
+} from "#providers/libvirt/protocol.ts";
 import { RpcConnection, type RpcCall } from "#providers/libvirt/rpc.ts";
 
 interface Received {
@@ -75,23 +83,27 @@ test("replies are matched by serial, whatever their order", async () => {
 
 test("messages are recognised however the transport cuts them", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.string(), { minLength: 1, maxLength: 5 }), fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), async (values, cuts) => {
-      const { connection, next, wire } = peer();
-      const calls = values.map(() => connection.call(request()));
-      const answers: Buffer[] = [];
-      for (const value of values) {
-        const { header } = await next();
-        answers.push(encodeMessage({ ...header, type: messageType.reply }, text(value)));
-      }
-      const all = Buffer.concat(answers);
-      for (let at = 0, i = 0; at < all.length; i++) {
-        const end = at + cuts[i % cuts.length]!;
-        wire.write(all.subarray(at, end));
-        at = end;
-      }
-      expect((await Promise.all(calls)).map((body) => body.string())).toEqual(values);
-      connection.close();
-    }),
+    fc.asyncProperty(
+      fc.array(fc.string(), { minLength: 1, maxLength: 5 }),
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }),
+      async (values, cuts) => {
+        const { connection, next, wire } = peer();
+        const calls = values.map(() => connection.call(request()));
+        const answers: Buffer[] = [];
+        for (const value of values) {
+          const { header } = await next();
+          answers.push(encodeMessage({ ...header, type: messageType.reply }, text(value)));
+        }
+        const all = Buffer.concat(answers);
+        for (let at = 0, i = 0; at < all.length; i++) {
+          const end = at + cuts[i % cuts.length]!;
+          wire.write(all.subarray(at, end));
+          at = end;
+        }
+        expect((await Promise.all(calls)).map((body) => body.string())).toEqual(values);
+        connection.close();
+      },
+    ),
     { numRuns: 30 },
   );
 });
@@ -160,7 +172,10 @@ test("stream data goes to its listener until the peer ends it", async () => {
   const { connection, next, send } = peer();
   const seen: string[] = [];
   const ended = Promise.withResolvers<Error | null>();
-  const opening = connection.openStream(request({ procedure: 201 }), { onData: (chunk) => seen.push(chunk.toString()), onEnd: ended.resolve });
+  const opening = connection.openStream(request({ procedure: 201 }), {
+    onData: (chunk) => seen.push(chunk.toString()),
+    onEnd: ended.resolve,
+  });
   const { serial } = (await next()).header;
   send({ serial });
   send({ serial, type: messageType.stream, status: messageStatus.continue }, Buffer.from("ab"));

@@ -46,8 +46,9 @@ export class XmlElement {
 
   /** First element at a path like `devices/emulator`. */
   at(path: string): XmlElement | null {
-    let here: XmlElement | null = this;
-    for (const name of path.split("/")) here = here?.all(name)[0] ?? null;
+    const [first = "", ...rest] = path.split("/");
+    let here = this.all(first)[0] ?? null;
+    for (const name of rest) here = here?.all(name)[0] ?? null;
     return here;
   }
 }
