@@ -14,10 +14,13 @@ import type { Background } from "#cli/local/background.ts";
 
 const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
+/** A site whose agent (or simulation) answers. Both methods are lazy, may go on side by side, and may be repeated. */
 export interface DemoSite {
   readonly site: SiteWrite;
-  readonly endpoints: readonly EndpointWrite[];
-  readonly images: readonly ImageWrite[];
+  /** Brings the endpoints up. */
+  endpoints(): Promise<readonly EndpointWrite[]>;
+  /** Builds what is not cached. */
+  images(): Promise<readonly ImageWrite[]>;
 }
 
 export interface DemoSiteOptions {
@@ -47,17 +50,16 @@ export async function localSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
-  const [endpoints, images] = await Promise.all([
-    bringUp(socket, say),
-    Promise.all(imagesOf(options.offering).map((name) => build(home, socket, name, say))),
-  ]);
   return {
     site: { name: "local", kind: "own", location: "this machine", fabric: { kind: "linux", config: { socket } } },
-    endpoints: [
-      { name: "libvirt-local", site: "local", provider: "libvirt", config: endpoints.libvirt },
-      { name: "lxd-local", site: "local", provider: "lxd", config: endpoints.lxd },
-    ],
-    images,
+    endpoints: async () => {
+      const { libvirt, lxd } = await bringUp(socket, say);
+      return [
+        { name: "libvirt-local", site: "local", provider: "libvirt", config: libvirt },
+        { name: "lxd-local", site: "local", provider: "lxd", config: lxd },
+      ];
+    },
+    images: () => Promise.all(imagesOf(options.offering).map((name) => build(home, socket, name, say))),
   };
 }
 
@@ -161,13 +163,14 @@ export async function simSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   await background.ensure("sim", args, async () => existsSync(socket), startTimeoutMs);
   return {
     site: { name: "sim", kind: "own", location: "simulated", fabric: { kind: "sim", config: { socket } } },
-    endpoints: [{ name: "sim-a", site: "sim", provider: "sim", config: { socket, endpoint: "a" } }],
-    images: imagesOf(options.offering).map((name) => ({
-      name,
-      recipeHash: "simulated",
-      variants: [{ format: "sim", digest: createHash("sha256").update(name).digest("hex"), sizeBytes: 0, path: null }],
-    })),
+    endpoints: async () => [{ name: "sim-a", site: "sim", provider: "sim", config: { socket, endpoint: "a" } }],
+    images: async () => imagesOf(options.offering).map(simulatedImage),
   };
+}
+
+function simulatedImage(name: string): ImageWrite {
+  const digest = createHash("sha256").update(name).digest("hex");
+  return { name, recipeHash: "simulated", variants: [{ format: "sim", digest, sizeBytes: 0, path: null }] };
 }
 
 export async function simSiteDown(options: Pick<DemoSiteOptions, "home" | "background">): Promise<void> {

@@ -3,14 +3,14 @@
  * person would do with the documented commands: control plane up, site up, images built, catalogue filled, order placed. Everything is
  * an `ensure`, so it can be repeated, and it goes on where an earlier one was interrupted.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import { parseOffering, type Offering } from "#domain/blueprint.ts";
 import type { OrderView, RunView } from "#domain/order.ts";
 import type { PlanView } from "#domain/plan.ts";
-import type { OfferingView } from "#domain/catalogue.ts";
+import type { EndpointWrite, ImageWrite, OfferingView } from "#domain/catalogue.ts";
 import type { VappView } from "#domain/vapp.ts";
 import { parse as parseYaml } from "yaml";
 import { Background } from "#cli/local/background.ts";
@@ -56,11 +56,17 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
   const offering = readOffering(options.offering);
   const siteUp = options.site === "sim" ? simSiteUp : localSiteUp;
   const say = options.say;
-  const [api, site] = await Promise.all([
-    phases.time("control plane", () => controlPlane(options, background)),
-    phases.time("site and images", () => siteUp({ home: options.home, background, offering, say })),
+  const control = phases.time("control plane", () => controlPlane(options, background));
+  const site = await phases.time(options.site === "sim" ? "simulation" : "agent", () =>
+    siteUp({ home: options.home, background, offering, say }),
+  );
+  // The first look at an endpoint takes as long as building images, so everything goes on side by side.
+  const [api, , images] = await Promise.all([
+    control,
+    phases.time("site", async () => registerSite(site, await site.endpoints(), await control)),
+    phases.time("images", () => site.images()),
   ]);
-  await phases.time("catalogue", () => register(api, offering, site));
+  await registerCatalogue(api, offering, images);
   const vapp = await phases.time("deploy", () => deployed(api, offering, site.site.name, say));
   const url = vapp.exposures[0]?.url;
   if (url == null) throw new AppError("internal", `${vapp.name} exposes nothing`);
@@ -118,10 +124,12 @@ export async function demoPurge(options: DemoOptions): Promise<DemoLeft> {
 
 async function deleteVapp(options: DemoOptions, background: Background): Promise<void> {
   const { home, say } = options;
-  if (existsSync(join(home, "sim.journal"))) await simSiteUp({ home, background, offering: readOffering(options.offering), say });
-  if (existsSync(join(home, "agent"))) await localSiteUp({ home, background, offering: readOffering(options.offering), say });
+  // What is deleted must answer: a site that was stopped or killed comes up for it.
+  const offering = readOffering(options.offering);
+  if (existsSync(join(home, "sim.journal"))) await simSiteUp({ home, background, offering, say });
+  if (existsSync(join(home, "agent"))) await (await localSiteUp({ home, background, offering, say })).endpoints();
   const api = await controlPlane(options, background);
-  const vapp = await api.find<VappView>(`/v1/vapps/${readOffering(options.offering).offering}`);
+  const vapp = await api.find<VappView>(`/v1/vapps/${offering.offering}`);
   if (vapp === null) return;
   const order = await api.post<OrderView>("/v1/orders", { action: "delete", vapp: vapp.id, input: {} });
   const run = await follow(api, order.run, say);
@@ -160,12 +168,15 @@ async function healthy(where: string): Promise<boolean> {
   );
 }
 
-async function register(api: DemoApi, offering: Offering, { site, endpoints, images }: DemoSite): Promise<void> {
+async function registerSite({ site }: DemoSite, endpoints: readonly EndpointWrite[], api: DemoApi): Promise<void> {
   const { name, ...rest } = site;
   await api.put(`/v1/sites/${name}`, rest);
+  await Promise.all(endpoints.map(({ name: endpoint, ...body }) => api.put(`/v1/endpoints/${endpoint}`, body)));
+}
+
+async function registerCatalogue(api: DemoApi, offering: Offering, images: readonly ImageWrite[]): Promise<void> {
   await Promise.all([
-    ...endpoints.map(({ name: endpoint, ...body }) => api.put(`/v1/endpoints/${endpoint}`, body)),
-    ...images.map(({ name: image, ...body }) => api.put(`/v1/images/${image}`, body)),
+    ...images.map(({ name, ...body }) => api.put(`/v1/images/${name}`, body)),
     api.post<OfferingView>("/v1/offerings", offering),
   ]);
 }
@@ -249,7 +260,7 @@ function readOffering(name: string): Offering {
 
 function sized(path: string): { path: string; bytes: number } {
   const size = (file: string): number => {
-    const stat = statSync(file);
+    const stat = lstatSync(file);
     return stat.isDirectory() ? readdirSync(file).reduce((sum, name) => sum + size(join(file, name)), 0) : stat.size;
   };
   return { path, bytes: size(path) };
