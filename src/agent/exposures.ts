@@ -30,8 +30,52 @@ interface Listener {
   readonly sockets: Set<Socket>;
 }
 
-export function openExposures(agent: AgentContext, reach: Reach): Exposures {
+/** The open ports, by name of exposure. */
+interface Listeners {
+  has(name: string): boolean;
+  /** Returns the port, chosen by the kernel when 0 is asked for. `conflict` when it is taken. */
+  open(name: string, port: number): Promise<number>;
+  shut(name: string): Promise<void>;
+  shutAll(): Promise<void>;
+}
+
+function openListeners(address: string, onClient: (name: string, client: Socket) => void): Listeners {
   const listeners = new Map<string, Listener>();
+  const shut = async (name: string) => {
+    const listener = listeners.get(name);
+    if (listener === undefined) return;
+    listeners.delete(name);
+    const closed = new Promise((resolve) => listener.server.close(resolve));
+    for (const socket of listener.sockets) socket.destroy();
+    await closed;
+  };
+  return {
+    has: (name) => listeners.has(name),
+    async open(name, port) {
+      const sockets = new Set<Socket>();
+      const server = createServer({ allowHalfOpen: true }, (client) => {
+        sockets.add(client);
+        client.once("close", () => sockets.delete(client));
+        client.on("error", () => client.destroy());
+        client.setNoDelay(true);
+        onClient(name, client);
+      });
+      server.maxConnections = connectionLimit;
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", (cause) => reject(new AppError("conflict", `port ${port} of the host is taken`, { cause })));
+        server.listen(port, address, resolve);
+      });
+      listeners.set(name, { server, sockets });
+      return (server.address() as AddressInfo).port;
+    },
+    shut,
+    async shutAll() {
+      await Promise.all([...listeners.keys()].map(shut));
+    },
+  };
+}
+
+export function openExposures(agent: AgentContext, reach: Reach): Exposures {
   const records = () => agent.state.current().exposures;
   const facts = (record: ExposureRecord): ExposureFacts => ({
     name: record.name,
@@ -40,11 +84,7 @@ export function openExposures(agent: AgentContext, reach: Reach): Exposures {
     port: record.chosenPort,
     target: record.target,
   });
-  const carry = (name: string, sockets: Set<Socket>, client: Socket) => {
-    sockets.add(client);
-    client.once("close", () => sockets.delete(client));
-    client.on("error", () => client.destroy());
-    client.setNoDelay(true);
+  const listeners = openListeners(agent.exposeAddress, (name, client) => {
     const record = records()[name];
     if (record === undefined) return void client.destroy();
     reach.open(record.target).then(
@@ -54,26 +94,7 @@ export function openExposures(agent: AgentContext, reach: Reach): Exposures {
         client.resetAndDestroy();
       },
     );
-  };
-  const open = async (name: string, port: number): Promise<number> => {
-    const sockets = new Set<Socket>();
-    const server = createServer({ allowHalfOpen: true }, (client) => carry(name, sockets, client));
-    server.maxConnections = connectionLimit;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause) => reject(new AppError("conflict", `port ${port} of the host is taken`, { cause })));
-      server.listen(port, agent.exposeAddress, resolve);
-    });
-    listeners.set(name, { server, sockets });
-    return (server.address() as AddressInfo).port;
-  };
-  const shut = async (name: string) => {
-    const listener = listeners.get(name);
-    if (listener === undefined) return;
-    listeners.delete(name);
-    const closed = new Promise((resolve) => listener.server.close(resolve));
-    for (const socket of listener.sockets) socket.destroy();
-    await closed;
-  };
+  });
   return {
     async ensure(wish) {
       const known = records()[wish.name];
@@ -85,8 +106,8 @@ export function openExposures(agent: AgentContext, reach: Reach): Exposures {
         throw new AppError("not_found", `there is no segment ${wish.target.segment}`);
       }
       const port = wish.port ?? known?.chosenPort ?? 0;
-      if (known !== undefined && known.chosenPort !== port) await shut(wish.name);
-      const chosenPort = listeners.has(wish.name) ? port : await open(wish.name, port);
+      if (known !== undefined && known.chosenPort !== port) await listeners.shut(wish.name);
+      const chosenPort = listeners.has(wish.name) ? port : await listeners.open(wish.name, port);
       const record: ExposureRecord = { ...wish, owner: { ...wish.owner }, target: { ...wish.target }, chosenPort };
       if (JSON.stringify(known) !== JSON.stringify(record)) {
         const before = agent.state.current();
@@ -99,7 +120,7 @@ export function openExposures(agent: AgentContext, reach: Reach): Exposures {
       const known = before.exposures[name];
       if (known === undefined) return;
       if (!sameOwner(known.owner, owner)) throw foreign(name);
-      await shut(name);
+      await listeners.shut(name);
       const { [name]: _removed, ...exposures } = before.exposures;
       await agent.state.write({ ...before, exposures });
     },
@@ -107,14 +128,14 @@ export function openExposures(agent: AgentContext, reach: Reach): Exposures {
     async restore() {
       for (const record of Object.values(records())) {
         if (listeners.has(record.name)) continue;
-        await open(record.name, record.chosenPort).catch((error: unknown) =>
-          agent.log.error({ name: record.name, port: record.chosenPort, error }, "an exposure cannot be opened again"),
-        );
+        await listeners
+          .open(record.name, record.chosenPort)
+          .catch((error: unknown) =>
+            agent.log.error({ name: record.name, port: record.chosenPort, error }, "an exposure cannot be opened again"),
+          );
       }
     },
-    async close() {
-      await Promise.all([...listeners.keys()].map(shut));
-    },
+    close: () => listeners.shutAll(),
   };
 }
 
