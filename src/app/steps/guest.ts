@@ -30,20 +30,23 @@ export function contextApply(platform: Platform): StepKind<MachineInput, Json> {
     effect: ({ machine }) => ({ creates: [], changes: [`configuration of ${machine}`], removes: [] }),
     attemptTimeoutMs: attemptMs,
     deadlineMs: bootPatienceMs,
-    async do(ctx, { machine }) {
-      const vapp = await theVapp(platform, ctx.vappId);
-      const row = await theMachine(platform, ctx.vappId, machine);
-      const provider = await platform.endpoints.provider(row.endpoint_id);
-      const stdin = await guestContext(platform, vapp, row);
-      const command = { argv: ["/usr/lib/stratiform/apply"], stdin, timeoutMs: 30_000 };
-      const result = await whenReady(ctx, () => provider.channelRun(ctx, machineRef(platform, row), command));
-      if (result.exitCode !== 0) {
-        throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, { internal: `exit ${result.exitCode}` });
-      }
-      return { output: { generation: vapp.generation }, changes: [] };
-    },
+    do: (ctx, { machine }) => applyContext(platform, ctx, machine),
     undo: "nothing",
   };
+}
+
+/** Waits for the guest and hands it its configuration. Guests keep it in memory, so every start needs it again. */
+export async function applyContext(platform: Platform, ctx: StepContext, machine: string) {
+  const vapp = await theVapp(platform, ctx.vappId);
+  const row = await theMachine(platform, ctx.vappId, machine);
+  const provider = await platform.endpoints.provider(row.endpoint_id);
+  const stdin = await guestContext(platform, vapp, row);
+  const command = { argv: ["/usr/lib/stratiform/apply"], stdin, timeoutMs: 30_000 };
+  const result = await whenReady(ctx, () => provider.channelRun(ctx, machineRef(platform, row), command));
+  if (result.exitCode !== 0) {
+    throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, { internal: `exit ${result.exitCode}` });
+  }
+  return { output: { generation: vapp.generation }, changes: [] };
 }
 
 export function healthWait(platform: Platform): StepKind<MachineInput, Json> {

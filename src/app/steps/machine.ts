@@ -7,6 +7,7 @@ import type { DesiredMachine } from "#domain/plan.ts";
 import type { StepContext, StepKind } from "#process/contract.ts";
 import type { ImageFormat, MachineFacts, MachineSpec, Provider } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
+import { applyContext } from "#app/steps/guest.ts";
 import { findMachine, machineRef, theMachine } from "#app/steps/realised.ts";
 import { imageList } from "#store/catalogue.ts";
 import { endpointById } from "#store/site.ts";
@@ -87,7 +88,11 @@ export function machineStop(platform: Platform): StepKind<z.infer<typeof stopInp
     attemptTimeoutMs: callTimeoutMs,
     deadlineMs: patienceMs,
     do: (ctx, { machine, graceMs }) => stopMachine(platform, ctx, machine, graceMs),
-    undo: (ctx, { machine }) => startMachine(platform, ctx, machine),
+    async undo(ctx, { machine }) {
+      const started = await startMachine(platform, ctx, machine);
+      await applyContext(platform, ctx, machine);
+      return started;
+    },
   };
 }
 
