@@ -103,7 +103,10 @@ async function settle(host: StepHost, call: StepCall): Promise<StepSettlement> {
 
 async function attempts(host: StepHost, call: StepCall): Promise<StepSettlement> {
   const limits = host.work.limits?.(call.step) ?? {};
-  let deadline = host.clock.now() + (limits.deadlineMs ?? (call.phase === "do" ? sagaLimits.doDeadlineMs : sagaLimits.undoDeadlineMs));
+  // Giving up an undo leaves something behind, so a kind's own limit can only lengthen it.
+  const patienceMs =
+    call.phase === "do" ? (limits.deadlineMs ?? sagaLimits.doDeadlineMs) : Math.max(limits.deadlineMs ?? 0, sagaLimits.undoDeadlineMs);
+  let deadline = host.clock.now() + patienceMs;
   const maxAttempts = limits.maxAttempts ?? sagaLimits.maxAttempts;
   const log = logWith(host.log, { runId: call.runId, stepId: call.step.id, phase: call.phase });
   const stop = call.phase === "do" ? AbortSignal.any([host.stopping, call.cancelled]) : host.stopping;
