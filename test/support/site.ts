@@ -14,6 +14,7 @@
  *     await site.agentKill(); await site.agentStart()                        // guests and daemons keep running meanwhile
  *     exec("nsenter", site.inside("virsh", ...))                             // a program inside the site's namespaces
  *
+ * A test process that is killed leaves its site running; the next `startTestSite` on the machine takes it down.
  * A machine with a NIC on a segment is reached with the fabric's `reach`, never with a route: the host has none.
  */
 import { spawn } from "node:child_process";
@@ -27,6 +28,7 @@ import { fileURLToPath } from "node:url";
 import type { OwnerMark } from "#domain/owner.ts";
 import type { SegmentFacts, SegmentSpec } from "#fabric/contract.ts";
 import { siteLayout } from "#agent/site-layout.ts";
+import { siteFolderPrefix, siteOwnerWrite, sitesSweep } from "./site-sweep.ts";
 import { unixRequest, unixStream } from "#lib/unix-http.ts";
 
 const agentFile = fileURLToPath(new URL("../../src/agent/main.ts", import.meta.url));
@@ -68,7 +70,9 @@ interface SiteAnswer {
 /** `up: false` starts the agent alone; the site's addresses are then not known. */
 export async function startTestSite(options: { readonly up: boolean } = { up: true }): Promise<TestSite> {
   const name = `t${randomBytes(5).toString("hex")}`;
-  const home = await mkdtemp(join(tmpdir(), "strat-site-"));
+  await sitesSweep(siteTakeDown);
+  const home = await mkdtemp(join(tmpdir(), siteFolderPrefix));
+  await siteOwnerWrite(home, name);
   const socket = join(home, "agent.sock");
   let agent = await agentSpawn(home, name);
   const stop = async () => {
@@ -134,6 +138,15 @@ async function agentSpawn(home: string, name: string): Promise<ChildProcess> {
     child.stdout.once("data", () => resolve());
   });
   return child;
+}
+
+/** Of a dead test's site: its agent may still serve or be gone. */
+async function siteTakeDown(home: string, name: string): Promise<void> {
+  const socket = join(home, "agent.sock");
+  const health = await unixRequest({ socket, method: "GET", path: "/v1/health" }).catch(() => null);
+  const pid = health === null ? (await agentSpawn(home, name)).pid! : (health.body as { pid: number }).pid;
+  await siteCall(socket, "DELETE");
+  process.kill(pid, "SIGTERM");
 }
 
 async function childKill(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
