@@ -104,12 +104,12 @@ test("survives the control plane that started it, and the next one joins it", as
 
 test("starts again after kill -9 with everything that was committed", async () => {
   const first = await start();
-  await query(first.url, "create table kept (n int); insert into kept values (7)");
+  await query(first.url, "create table survived (n int); insert into survived values (7)");
   process.kill(first.pid, "SIGKILL");
   const again = await start();
   expect(again.joined).toBe(false);
   expect(again.pid).not.toBe(first.pid);
-  expect(await query(again.url, "select n from kept")).toEqual([{ n: 7 }]);
+  expect(await query(again.url, "select n from survived")).toEqual([{ n: 7 }]);
   await again.stop();
 });
 
