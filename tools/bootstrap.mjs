@@ -42,11 +42,11 @@ async function main() {
     console.error(`usage: node tools/bootstrap.mjs <${Object.keys(commands).join("|")}> [arguments]`);
     process.exit(2);
   }
-  const env = { ...process.env, PATH: `${binFolder}${delimiter}${process.env.PATH ?? ""}` };
+  const env = { ...process.env, ...command.env, PATH: `${binFolder}${delimiter}${process.env.PATH ?? ""}` };
   const groups = command.debian?.(args) ?? [];
   // Side by side: one waits for a registry while the other unpacks.
   const [shortcoming] = await Promise.all([groups.length > 0 ? ensureDebianPackages(groups) : null, ensureNodeModules(root)]);
-  const fallback = shortcoming === null ? {} : command.without(shortcoming);
+  const fallback = shortcoming === null ? {} : command.without(shortcoming, args);
   Object.assign(env, fallback.env);
   const target = command.target.map((part) => (part.includes("/") ? join(root, part) : part));
   run(nodeFor(), [...target, ...args, ...(fallback.args ?? [])], env);

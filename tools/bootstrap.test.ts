@@ -104,4 +104,5 @@ test("somebody who is not root gets the simulated site, and is told why", () => 
   expect(demo.stderr).toContain("need root");
   expect(demo.stdout).toBe(`["demo","--json","--site","sim"]\n`);
   expect(bootstrap(["demo", "--site", "sim"], uid)).toMatchObject({ stdout: `["demo","--site","sim"]\n`, stderr: "" });
+  expect(bootstrap(["strat", "up"], uid)).toMatchObject({ stdout: `["up"]\n`, stderr: "" });
 });

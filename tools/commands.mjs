@@ -1,13 +1,12 @@
 /**
  * What `tools/bootstrap.mjs` can start. `target` are arguments of Node, relative to the clone. `debian` says which groups of
- * tools/packages.mjs the command needs with these arguments; `without` says how it goes on when they cannot be had.
+ * tools/packages.mjs the command needs with these arguments; `without` says how it goes on when they cannot be had. `env` is added.
  */
 
-/** Sub-commands of `strat` that make or use a site on this machine. The others talk to a running server. */
-const localSite = new Set(["up", "demo", "agent", "image"]);
+/** Sub-commands of `strat` that make or use real machines on this host. `up` is not one: a control plane needs nothing but Node. */
+const onThisHost = new Set(["demo", "agent", "image"]);
 
-const siteIsChosen = (args) =>
-  args.some((a) => a === "--site" || a.startsWith("--site=")) || args.includes("--help") || args.includes("-h");
+const siteIsChosen = (args) => args.some((a) => ["--help", "-h", "--down", "--purge", "--site"].includes(a) || a.startsWith("--site="));
 
 /** Tests go on without the suites that need the packages, and say so at the end. */
 const withoutEndpoints = (shortcoming) => ({ env: { STRATIFORM_NO_ENDPOINTS: shortcoming } });
@@ -17,14 +16,22 @@ const simulated = (shortcoming) => {
   return { args: ["--site", "sim"] };
 };
 
+/** Only the demo has a simulated variant; an agent or an image build says itself what it cannot do. */
+const withoutHost = (shortcoming, args) => {
+  if (args[0] === "demo") return simulated(shortcoming);
+  console.error(shortcoming);
+  return {};
+};
+
 export const commands = {
   strat: {
     target: ["src/cli/main.ts"],
-    debian: (args) => (localSite.has(args[0]) && !siteIsChosen(args) ? ["site", "images"] : []),
-    without: simulated,
+    debian: (args) => (onThisHost.has(args[0]) && !siteIsChosen(args) ? ["site", "images"] : []),
+    without: withoutHost,
   },
   demo: { target: ["src/cli/main.ts", "demo"], debian: (args) => (siteIsChosen(args) ? [] : ["site", "images"]), without: simulated },
-  dev: { target: ["tools/dev.ts"] },
+  // Beside a real installation: its own home, in the clone.
+  dev: { target: ["src/cli/main.ts", "demo", "--site", "sim"], env: { STRATIFORM_HOME: ".cache/dev" } },
   test: {
     target: ["tools/test.ts"],
     debian: (args) =>

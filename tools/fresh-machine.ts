@@ -39,7 +39,9 @@ interface Phase {
 
 const firstTimeUser: readonly Phase[] = [
   { name: "demo", command: "npm run -s demo -- --json" },
-  { name: "demo again, nothing left", command: "npm run -s nothing-left -- npm run -s demo -- --json" },
+  { name: "demo again", command: "npm run -s demo -- --json" },
+  { name: "purge", command: "npm run -s demo -- --purge && test ! -e /var/lib/stratiform" },
+  { name: "nothing left", command: "npm run -s nothing-left" },
   { name: "test", command: "npm test -- --quick" },
 ];
 

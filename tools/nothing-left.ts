@@ -3,10 +3,10 @@
  * fails with every line that differs. Files are looked for in every folder a program may leave something in; what the product is meant to
  * keep (its cache of images and packages) is named here and nowhere else.
  *
- *   npm run nothing-left [-- command]      default: the demo, twice
+ *   npm run nothing-left [-- command]      default: the demo twice, then its removal, in a home of its own
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -56,18 +56,22 @@ if (shortcoming !== undefined) {
   console.error(`nothing-left needs the real site: ${shortcoming}`);
   process.exit(1);
 }
-const commands = args.length > 0 ? [args] : [1, 2].map(() => ["npm", "run", "-s", "demo", "--", "--json"]);
-const run = mkdtempSync(join(tmpdir(), "stratiform-nothing-left-"));
+const demo = (...options: string[]) => ["npm", "run", "-s", "demo", "--", ...options];
+const commands = args.length > 0 ? [args] : [demo("--json"), demo("--json"), demo("--purge")];
+// A short name: paths of sockets below it are limited to 107 bytes.
+const run = mkdtempSync(join(tmpdir(), "strat-left-"));
+const home = join(run, "home");
 const before = photograph(run);
 let failed = 0;
 try {
   for (const [file, ...rest] of commands) {
     const started = Date.now();
-    const { status } = spawnSync(file!, rest, { cwd: root, stdio: "inherit" });
+    const { status } = spawnSync(file!, rest, { cwd: root, stdio: "inherit", env: { ...process.env, STRATIFORM_HOME: home } });
     console.log(`nothing-left: ${[file, ...rest].join(" ")} ended with ${status} in ${((Date.now() - started) / 1000).toFixed(1)} s`);
     if (status !== 0) failed++;
   }
   const left = await settled(before, run);
+  if (existsSync(home)) left.push(`+ files: ${home}/ with ${readdirSync(home).join(", ")}`);
   for (const line of left) console.log(`nothing-left: ${line}`);
   if (left.length > 0) failed++;
 } finally {
