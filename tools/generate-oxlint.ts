@@ -83,6 +83,7 @@ const config = {
         "vitest/expect-expect": "off",
         "vitest/valid-title": "off",
         "vitest/no-conditional-tests": "off",
+        "vitest/no-standalone-expect": "off",
         "vitest/valid-describe-callback": "off",
         "no-console": "off",
       },

@@ -60,7 +60,11 @@ export const layers: readonly Layer[] = [
   { path: "agent", may: ["fabric", "fabrics", "domain", "lib"], why: "the agent serves one host and has no database" },
   { path: "testing", may: everything, why: "" },
   { path: "sdk", may: [], why: "the SDK is generated and stands alone" },
-  { path: "cli/local", may: ["cli", "sdk", "domain", "lib", "main.ts"], why: "commands of this machine start the product through main.ts" },
+  {
+    path: "cli/local",
+    may: ["cli", "sdk", "domain", "lib", "agent", "main.ts"],
+    why: "commands of this machine start the product through main.ts",
+  },
   { path: "cli", may: ["sdk", "domain", "cli/local"], why: "the command line is a client of the API" },
   { path: "web", may: ["sdk", "domain"], why: "the console is a client of the API" },
   { path: "main.ts", may: everything, why: "" },

@@ -2,7 +2,7 @@
  * Brings the schema up to date: every migration once, in order, each in its own transaction, one migrator at a time. A schema that is
  * newer than this code is refused: an old process must not write into tables it does not know.
  */
-import { Kysely, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { AppError } from "#domain/error.ts";
 import type { Database } from "#store/database.ts";
 
