@@ -1,0 +1,82 @@
+/** `strat image build`: an agent builds the image from its recipe, and the catalogue learns where its variants lie. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { AppError, type ErrorCode, type Refusal } from "#domain/error.ts";
+import { ask, type Schemas } from "#sdk/client.ts";
+import { withSession } from "#cli/command.ts";
+import { CliError, exitCodes } from "#cli/exit.ts";
+import { bytes, plural } from "#cli/text.ts";
+import { unixStream } from "#lib/unix-http.ts";
+
+const buildLimitMs = 30 * 60_000;
+
+/** What the agent answers; the rest of it is for the agent's own cache. */
+interface BuiltImage {
+  /** Name of the recipe, which is the image's. */
+  readonly recipe: string;
+  readonly recipeHash: string;
+  readonly variants: readonly {
+    readonly format: "qcow2" | "lxd";
+    readonly digest: string;
+    readonly sizeBytes: number;
+    readonly path: string;
+  }[];
+}
+
+interface BuildLine {
+  readonly phase?: string;
+  readonly image?: BuiltImage;
+  readonly error?: { readonly code: ErrorCode; readonly message: string; readonly detail: readonly Refusal[] };
+}
+
+export function registerImageBuild(program: Command): void {
+  const image = program.commands.find((command) => command.name() === "image");
+  if (image === undefined) throw new Error("image commands are registered first");
+  image
+    .command("build <name>")
+    .description("build an image from its recipe at an agent of this machine, and put it into the catalogue")
+    .requiredOption("--agent <socket>", "socket of the agent")
+    .option("--recipe <folder>", "folder of the recipe; default: images/<name> of this installation")
+    .option("--cache <folder>", "where built images are kept; default: the agent's home")
+    .action(
+      withSession(async (session, name: string, options: { agent: string; recipe?: string; cache?: string }) => {
+        const recipe = recipeFolder(name, options.recipe);
+        const body = { recipe, ...(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }) };
+        const built = await buildAt(options.agent, body, (stage) => session.say(`${name}: ${stage}`));
+        const write: Schemas["ImagePut"] = {
+          recipeHash: built.recipeHash,
+          variants: built.variants.map(({ format, digest, sizeBytes, path }) => ({ format, digest, sizeBytes, path })),
+        };
+        const shown = await ask(session.client.PUT("/v1/images/{image}", { params: { path: { image: built.recipe } }, body: write }));
+        session.show(
+          shown,
+          () =>
+            `${shown.name}: ${plural(shown.variants.length, "variant")}, ${bytes(shown.variants.reduce((sum, one) => sum + one.sizeBytes, 0))}`,
+        );
+      }),
+    );
+}
+
+function recipeFolder(name: string, given: string | undefined): string {
+  // In the bundle this file lies in dist/, in a clone two folders deeper.
+  const folder = given === undefined ? fileURLToPath(new URL(`../../../images/${name}`, import.meta.url)) : resolve(given);
+  if (!existsSync(folder)) throw new CliError(exitCodes.notFound, `there is no recipe at ${folder}; name its folder with --recipe`);
+  return folder;
+}
+
+/** The agent answers one JSON line a stage, the last one with the image or an error. */
+async function buildAt(socket: string, body: object, say: (stage: string) => void): Promise<BuiltImage> {
+  return await unixStream({ socket, method: "POST", path: "/v1/images/build", body, timeoutMs: buildLimitMs }, async (response) => {
+    for await (const text of createInterface({ input: response })) {
+      const line = JSON.parse(text) as BuildLine;
+      if (line.image !== undefined) return line.image;
+      if (line.error !== undefined) throw new AppError(line.error.code, line.error.message, { detail: line.error.detail });
+      if (line.phase === undefined) throw new AppError("endpoint_refused", `the agent does not build this: ${text.slice(0, 200)}`);
+      say(line.phase);
+    }
+    throw new AppError("endpoint_unreachable", "the agent ended the build without an answer");
+  });
+}

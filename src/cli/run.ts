@@ -1,0 +1,96 @@
+/** Runs: shown once, or followed step by step until they end. */
+import type { Command } from "commander";
+import { ask, ProblemError, type Schemas, UnreachableError } from "#sdk/client.ts";
+import { withSession } from "#cli/command.ts";
+import { CliError, exitCodes } from "#cli/exit.ts";
+import { showProgress } from "#cli/progress.ts";
+import { faint, type Session, state, strong } from "#cli/session.ts";
+import { duration, table } from "#cli/text.ts";
+
+export type Run = Schemas["Run"];
+
+const pollMs = 200;
+/** A control plane may be restarted under us: the run goes on without us, so we wait for the answer, too. */
+const outagePatienceMs = 120_000;
+const endStates: readonly string[] = ["succeeded", "compensated", "failed"];
+
+export function registerRun(program: Command): void {
+  const run = program.command("run").description("executions of plans");
+  run
+    .command("show <run>")
+    .description("show a run with the state of every step")
+    .option("--wait", "follow it until it ends")
+    .action(
+      withSession(async (session, id: string, options: { wait?: boolean }) => {
+        const shown = options.wait === true ? await followRun(session, id) : await readRun(session, id);
+        session.show(shown, () => runText(shown));
+        if (options.wait === true) checkOutcome(shown);
+      }),
+    );
+  run
+    .command("cancel <run>")
+    .description("ask a run to stop and undo what it did")
+    .action(
+      withSession(async (session, id: string) => {
+        const shown = await ask(session.client.POST("/v1/runs/{run}/cancel", { params: { path: { run: id } } }));
+        session.show(shown, () => `${id}: asked to stop; follow it with strat run show ${id} --wait`);
+      }),
+    );
+}
+
+export function readRun(session: Session, id: string): Promise<Run> {
+  return ask(session.client.GET("/v1/runs/{run}", { params: { path: { run: id } } }));
+}
+
+export function hasEnded(run: Run): boolean {
+  return endStates.includes(run.state);
+}
+
+/** Shows progress on stderr until the run has ended. */
+export async function followRun(session: Session, id: string): Promise<Run> {
+  let latest = await readRun(session, id);
+  const progress = session.json ? null : showProgress(latest);
+  let lastContact = Date.now();
+  while (!hasEnded(latest)) {
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    try {
+      latest = await readRun(session, id);
+      lastContact = Date.now();
+      progress?.update(latest);
+    } catch (error) {
+      if (!isOutage(error) || Date.now() - lastContact > outagePatienceMs) {
+        progress?.end();
+        throw error;
+      }
+    }
+  }
+  progress?.end();
+  return latest;
+}
+
+function isOutage(error: unknown): boolean {
+  return error instanceof UnreachableError || (error instanceof ProblemError && error.problem.retryable);
+}
+
+/** A run that did not succeed ends the program with code 1 and the step that failed. */
+export function checkOutcome(run: Run): void {
+  if (run.state === "succeeded") return;
+  const failed = run.steps.find((step) => step.error !== null);
+  const why = failed === undefined ? "" : `: ${failed.title}: ${failed.error!.message}`;
+  const end = run.state === "compensated" ? "was undone" : "failed; what is left is shown by strat vapp show";
+  throw new CliError(exitCodes.failed, `${run.action} ${end}${why}`);
+}
+
+export function runText(run: Run): string {
+  const took = (step: Run["steps"][number]) =>
+    step.startedAt === null
+      ? ""
+      : duration((step.finishedAt === null ? Date.now() : Date.parse(step.finishedAt)) - Date.parse(step.startedAt));
+  const steps = table(run.steps, [
+    { title: "STATE", of: (step) => state(step.state) },
+    { title: "TOOK", of: took },
+    { title: "TRIES", of: (step) => (step.attempts > 1 ? String(step.attempts) : "") },
+    { title: "STEP", of: (step) => (step.error === null ? step.title : `${step.title}: ${step.error.message}`) },
+  ]);
+  return `${strong(run.action)}  ${state(run.state)}  ${faint(run.id)}\n\n${steps}`;
+}
