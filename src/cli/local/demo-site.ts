@@ -7,20 +7,26 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
-import type { EndpointWrite, ImageWrite, SiteWrite } from "#domain/catalogue.ts";
 import type { Offering } from "#domain/blueprint.ts";
-import { unixRequest, unixStream } from "#lib/unix-http.ts";
+import { unixRequest } from "#lib/unix-http.ts";
+import type { Schemas } from "#sdk/client.ts";
+import { agentStream } from "#cli/local/agent-stream.ts";
 import type { Background } from "#cli/local/background.ts";
 
 const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
+/** What a PUT takes, with the name that goes into its path. */
+export type NamedSite = Schemas["SitePut"] & { readonly name: string };
+export type NamedEndpoint = Schemas["EndpointPut"] & { readonly name: string };
+export type NamedImage = Schemas["ImagePut"] & { readonly name: string };
+
 /** A site whose agent (or simulation) answers. Both methods are lazy, may go on side by side, and may be repeated. */
 export interface DemoSite {
-  readonly site: SiteWrite;
+  readonly site: NamedSite;
   /** Brings the endpoints up. */
-  endpoints(): Promise<readonly EndpointWrite[]>;
+  endpoints(): Promise<readonly NamedEndpoint[]>;
   /** Builds what is not cached. */
-  images(): Promise<readonly ImageWrite[]>;
+  images(): Promise<readonly NamedImage[]>;
 }
 
 export interface DemoSiteOptions {
@@ -75,67 +81,33 @@ export async function localSiteDown(options: Pick<DemoSiteOptions, "home" | "bac
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
-  await agentStream(socket, "DELETE", keepData ? "/v1/site?keep=data" : "/v1/site", undefined, siteTimeoutMs, (phase) =>
-    say(`site: ${phase}`),
-  );
+  const path = keepData ? "/v1/site?keep=data" : "/v1/site";
+  await agentStream({ socket, method: "DELETE", path, timeoutMs: siteTimeoutMs, onPhase: (phase) => say(`site: ${phase}`) });
   await background.stop("agent", startTimeoutMs);
 }
 
 /** Configuration of the site's two endpoints, as their providers take it. */
 interface SiteEndpoints {
-  readonly libvirt: EndpointWrite["config"];
-  readonly lxd: EndpointWrite["config"];
+  readonly libvirt: NamedEndpoint["config"];
+  readonly lxd: NamedEndpoint["config"];
 }
 
 async function bringUp(socket: string, say: (line: string) => void): Promise<SiteEndpoints> {
-  const answer = (await agentStream(socket, "PUT", "/v1/site", {}, siteTimeoutMs, (phase) => say(`site: ${phase}`))) as {
-    site: { endpoints: SiteEndpoints };
-  };
-  return answer.site.endpoints;
+  const onPhase = (phase: string) => say(`site: ${phase}`);
+  const call = { socket, method: "PUT", path: "/v1/site", body: {}, timeoutMs: siteTimeoutMs, onPhase } as const;
+  const { site } = await agentStream<{ site: { endpoints: SiteEndpoints } }>(call);
+  return site.endpoints;
 }
 
-async function build(home: string, socket: string, name: string, say: (line: string) => void): Promise<ImageWrite> {
+async function build(home: string, socket: string, name: string, say: (line: string) => void): Promise<NamedImage> {
   const recipe = source(`../images/${name}`);
   if (!existsSync(recipe)) throw new AppError("not_found", `there is no recipe for image ${name}`);
+  const onPhase = (phase: string) => say(`image ${name}: ${phase}`);
   const body = { recipe, cacheDir: join(home, "images") };
-  const answer = (await agentStream(socket, "POST", "/v1/images/build", body, buildTimeoutMs, (phase) =>
-    say(`image ${name}: ${phase}`),
-  )) as {
-    image: { recipeHash: string; variants: { format: "qcow2" | "lxd"; digest: string; sizeBytes: number; path: string }[] };
-  };
-  const { recipeHash, variants } = answer.image;
+  const call = { socket, method: "POST", path: "/v1/images/build", body, timeoutMs: buildTimeoutMs, onPhase } as const;
+  const { image } = await agentStream<{ image: Schemas["ImagePut"] }>(call);
+  const { recipeHash, variants } = image;
   return { name, recipeHash, variants: variants.map(({ format, digest, sizeBytes, path }) => ({ format, digest, sizeBytes, path })) };
-}
-
-/** Reads the agent's progress lines; the last one is the answer or the error. */
-async function agentStream(
-  socket: string,
-  method: string,
-  path: string,
-  body: unknown,
-  timeoutMs: number,
-  onPhase: (phase: string) => void,
-): Promise<unknown> {
-  return unixStream({ socket, method, path, timeoutMs, ...(body === undefined ? {} : { body }) }, async (response) => {
-    let last: Record<string, unknown> = {};
-    let rest = "";
-    for await (const chunk of response) {
-      const lines = (rest + String(chunk)).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines.filter((text) => text !== "")) {
-        last = JSON.parse(line) as Record<string, unknown>;
-        if (typeof last["phase"] === "string") onPhase(last["phase"]);
-      }
-    }
-    if (rest.trim() !== "") last = JSON.parse(rest) as Record<string, unknown>;
-    if ("error" in last || "code" in last)
-      throw agentError((last["error"] ?? last) as { code?: string; message?: string; detail?: never[] });
-    return last;
-  });
-}
-
-function agentError(error: { code?: string; message?: string; detail?: never[] }): AppError {
-  return new AppError("endpoint_refused", error.message ?? "the agent failed", error.detail === undefined ? {} : { detail: error.detail });
 }
 
 function agentSocket(home: string): string {
@@ -168,7 +140,7 @@ export async function simSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   };
 }
 
-function simulatedImage(name: string): ImageWrite {
+function simulatedImage(name: string): NamedImage {
   const digest = createHash("sha256").update(name).digest("hex");
   return { name, recipeHash: "simulated", variants: [{ format: "sim", digest, sizeBytes: 0, path: null }] };
 }

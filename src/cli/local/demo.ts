@@ -8,21 +8,27 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import { parseOffering, type Offering } from "#domain/blueprint.ts";
-import type { OrderView, RunView } from "#domain/order.ts";
-import type { PlanView } from "#domain/plan.ts";
-import type { EndpointWrite, ImageWrite, OfferingView } from "#domain/catalogue.ts";
-import type { VappView } from "#domain/vapp.ts";
 import { parse as parseYaml } from "yaml";
 import { Background } from "#cli/local/background.ts";
-import { DemoApi } from "#cli/local/demo-api.ts";
+import { ask, makeClient, ProblemError, type Schemas, type StratiformClient } from "#sdk/client.ts";
 import { stopDatabase } from "#main.ts";
-import { localSiteDown, localSiteUp, simSiteDown, simSiteUp, type DemoSite } from "#cli/local/demo-site.ts";
+import {
+  localSiteDown,
+  localSiteUp,
+  simSiteDown,
+  simSiteUp,
+  type DemoSite,
+  type NamedEndpoint,
+  type NamedImage,
+} from "#cli/local/demo-site.ts";
 
 export interface DemoOptions {
   readonly home: string;
   readonly offering: string;
   readonly site: "local" | "sim";
   readonly port: number;
+  /** The command that takes it all away again. */
+  readonly remove: string;
   /** Where progress goes, a line at a time. */
   readonly say: (line: string) => void;
 }
@@ -71,9 +77,8 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
   const url = vapp.exposures[0]?.url;
   if (url == null) throw new AppError("internal", `${vapp.name} exposes nothing`);
   const proof = await phases.time("proof from outside", () => answered(url));
-  const [order] = await api
-    .get<{ items: OrderView[] }>(`/v1/orders?vapp=${vapp.id}`)
-    .then(({ items }) => items.filter(({ action }) => action === "deploy"));
+  const { items: orders } = await ask(api.GET("/v1/orders", { params: { query: { vapp: vapp.id, limit: 500 } } }));
+  const order = orders.find(({ action }) => action === "deploy");
   return {
     url,
     vapp: vapp.name,
@@ -87,7 +92,7 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
     })),
     costPerHour: `${vapp.costPerHour} ${vapp.currency}`,
     phases: phases.done,
-    remove: "npm run demo -- --down",
+    remove: options.remove,
     proof,
   };
 }
@@ -129,9 +134,9 @@ async function deleteVapp(options: DemoOptions, background: Background): Promise
   if (existsSync(join(home, "sim.journal"))) await simSiteUp({ home, background, offering, say });
   if (existsSync(join(home, "agent"))) await (await localSiteUp({ home, background, offering, say })).endpoints();
   const api = await controlPlane(options, background);
-  const vapp = await api.find<VappView>(`/v1/vapps/${offering.offering}`);
+  const vapp = await findVapp(api, offering.offering);
   if (vapp === null) return;
-  const order = await api.post<OrderView>("/v1/orders", { action: "delete", vapp: vapp.id, input: {} });
+  const order = await ask(api.POST("/v1/orders", { body: { action: "delete", vapp: vapp.id, input: {} } }));
   const run = await follow(api, order.run, say);
   if (run.state !== "succeeded") throw new AppError("conflict", `${vapp.name} could not be deleted`, { detail: failuresOf(run) });
 }
@@ -145,7 +150,7 @@ async function stopEverything(options: DemoOptions, background: Background, keep
   await stopDatabase(home);
 }
 
-async function controlPlane({ home, port, say }: DemoOptions, background: Background): Promise<DemoApi> {
+async function controlPlane({ home, port, say }: DemoOptions, background: Background): Promise<StratiformClient> {
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const where = join(home, "control.json");
   const started = await background.ensure(
@@ -156,7 +161,7 @@ async function controlPlane({ home, port, say }: DemoOptions, background: Backgr
   );
   if (started) say("control plane: up");
   const { url } = JSON.parse(readFileSync(where, "utf8")) as { url: string };
-  return new DemoApi(url, readFileSync(join(home, "admin.token"), "utf8").trim());
+  return makeClient({ url, token: readFileSync(join(home, "admin.token"), "utf8").trim() });
 }
 
 async function healthy(where: string): Promise<boolean> {
@@ -168,49 +173,61 @@ async function healthy(where: string): Promise<boolean> {
   );
 }
 
-async function registerSite({ site }: DemoSite, endpoints: readonly EndpointWrite[], api: DemoApi): Promise<void> {
+async function registerSite({ site }: DemoSite, endpoints: readonly NamedEndpoint[], api: StratiformClient): Promise<void> {
   const { name, ...rest } = site;
-  await api.put(`/v1/sites/${name}`, rest);
-  await Promise.all(endpoints.map(({ name: endpoint, ...body }) => api.put(`/v1/endpoints/${endpoint}`, body)));
+  await ask(api.PUT("/v1/sites/{site}", { params: { path: { site: name } }, body: rest }));
+  await Promise.all(
+    endpoints.map(({ name: endpoint, ...body }) => ask(api.PUT("/v1/endpoints/{endpoint}", { params: { path: { endpoint } }, body }))),
+  );
 }
 
-async function registerCatalogue(api: DemoApi, offering: Offering, images: readonly ImageWrite[]): Promise<void> {
-  await Promise.all([
-    ...images.map(({ name, ...body }) => api.put(`/v1/images/${name}`, body)),
-    api.post<OfferingView>("/v1/offerings", offering),
-  ]);
+async function registerCatalogue(api: StratiformClient, offering: Offering, images: readonly NamedImage[]): Promise<void> {
+  await Promise.all(images.map(({ name: image, ...body }) => ask(api.PUT("/v1/images/{image}", { params: { path: { image } }, body }))));
+  await ask(api.POST("/v1/offerings", { body: offering as unknown as Schemas["OfferingDocument"] }));
 }
 
-/** The running vApp: found, repaired when it is not well, or deployed. */
-async function deployed(api: DemoApi, offering: Offering, site: string, say: (line: string) => void): Promise<VappView> {
+/** Null when there is no living vApp of that name. */
+async function findVapp(api: StratiformClient, vapp: string): Promise<Schemas["Vapp"] | null> {
+  return ask(api.GET("/v1/vapps/{vapp}", { params: { path: { vapp } } })).catch((error: unknown) => {
+    if (error instanceof ProblemError && error.problem.code === "not_found") return null;
+    throw error;
+  });
+}
+
+/** The running vApp: found, started or repaired when it is not well, or deployed. */
+async function deployed(api: StratiformClient, offering: Offering, site: string, say: (line: string) => void): Promise<Schemas["Vapp"]> {
   const name = offering.offering;
-  const found = await api.find<VappView>(`/v1/vapps/${name}`);
-  if (found?.state === "active") return found;
+  const found = await findVapp(api, name);
+  // Interrupted earlier: what is under way is waited for first.
   if (found?.run != null) await follow(api, found.run, say);
-  const again = await api.find<VappView>(`/v1/vapps/${name}`);
-  if (again?.state === "active") return again;
-  const order =
-    again === null
-      ? await orderDeploy(api, { offering: name, site }, say)
-      : await api.post<OrderView>("/v1/orders", { action: again.desired === "stopped" ? "start" : "repair", vapp: again.id, input: {} });
+  const now = found?.run == null ? found : await findVapp(api, name);
+  if (now?.state === "active") return now;
+  const order = now === null ? await orderDeploy(api, { offering: name, site }, say) : await orderAgain(api, now);
   const run = await follow(api, order.run, say);
-  if (run.state !== "succeeded")
-    throw new AppError("conflict", `${name} was not deployed; everything was undone`, { detail: failuresOf(run) });
-  return api.get<VappView>(`/v1/vapps/${name}`);
+  if (run.state !== "succeeded") throw new AppError("conflict", `${name} was not deployed`, { detail: failuresOf(run) });
+  return ask(api.GET("/v1/vapps/{vapp}", { params: { path: { vapp: order.vapp } } }));
 }
 
-async function orderDeploy(api: DemoApi, input: { offering: string; site: string }, say: (line: string) => void): Promise<OrderView> {
-  const plan = await api.post<PlanView>("/v1/plans", { action: "deploy", input });
+function orderAgain(api: StratiformClient, vapp: Schemas["Vapp"]): Promise<Schemas["Order"]> {
+  return ask(api.POST("/v1/orders", { body: { action: vapp.desired === "stopped" ? "start" : "repair", vapp: vapp.id, input: {} } }));
+}
+
+async function orderDeploy(
+  api: StratiformClient,
+  input: { offering: string; site: string },
+  say: (line: string) => void,
+): Promise<Schemas["Order"]> {
+  const plan = await ask(api.POST("/v1/plans", { body: { action: "deploy", input } }));
   say(`plan: ${plan.summary}, ${plan.steps.length} steps, ${plan.cost.perMonthAfter} ${plan.cost.currency} a month`);
-  return api.post<OrderView>("/v1/orders", { plan: plan.id, hash: plan.hash });
+  return ask(api.POST("/v1/orders", { body: { plan: plan.id, hash: plan.hash } }));
 }
 
 /** Says each step as it settles and returns the run when it has ended. */
-async function follow(api: DemoApi, id: string, say: (line: string) => void): Promise<RunView> {
+async function follow(api: StratiformClient, id: string, say: (line: string) => void): Promise<Schemas["Run"]> {
   const until = Date.now() + runTimeoutMs;
   const told = new Map<string, string>();
   for (;;) {
-    const run = await api.get<RunView>(`/v1/runs/${id}`);
+    const run = await ask(api.GET("/v1/runs/{run}", { params: { path: { run: id } } }));
     for (const step of run.steps) {
       if (told.get(step.id) === step.state || step.state === "pending" || step.state === "running") continue;
       told.set(step.id, step.state);
@@ -222,7 +239,7 @@ async function follow(api: DemoApi, id: string, say: (line: string) => void): Pr
   }
 }
 
-function failuresOf(run: RunView): { constraint: string; source: string; nearest: string }[] {
+function failuresOf(run: Schemas["Run"]): { constraint: string; source: string; nearest: string }[] {
   return run.steps
     .filter((step) => step.error !== null)
     .map((step) => ({
