@@ -4,7 +4,9 @@
  */
 
 /** Sub-commands of `strat` that make or use real machines on this host. `up` is not one: a control plane needs nothing but Node. */
-const onThisHost = new Set(["demo", "agent", "image"]);
+const onThisHost = (args) =>
+  (args[0] === "demo" && !siteIsChosen(args)) || (!asksHelp(args) && (args[0] === "agent" || (args[0] === "image" && args[1] === "build")));
+const asksHelp = (args) => args.some((a) => a === "--help" || a === "-h");
 
 const siteIsChosen = (args) => args.some((a) => ["--help", "-h", "--down", "--purge", "--site"].includes(a) || a.startsWith("--site="));
 
@@ -26,7 +28,7 @@ const withoutHost = (shortcoming, args) => {
 export const commands = {
   strat: {
     target: ["src/cli/main.ts"],
-    debian: (args) => (onThisHost.has(args[0]) && !siteIsChosen(args) ? ["site", "images"] : []),
+    debian: (args) => (onThisHost(args) ? ["site", "images"] : []),
     without: withoutHost,
   },
   demo: { target: ["src/cli/main.ts", "demo"], debian: (args) => (siteIsChosen(args) ? [] : ["site", "images"]), without: simulated },
