@@ -41,8 +41,9 @@ for part in etc lib log cache; do
   fi
   mount --bind "$folder/libvirt/$part" "$at"
 done
-# libvirtd looks users up that its package would have made on the host; LXD needs a range of ids for root.
-for file in passwd group subuid subgid; do
+# libvirtd looks users up that its package would have made on the host, and the host's own name, which must not wait for a name server
+# that nobody reaches from here (10 s a call); LXD needs a range of ids for root.
+for file in passwd group subuid subgid hosts; do
   [ -e "/etc/$file" ] || : >"/etc/$file"
   mount --bind "$folder/etc/$file" "/etc/$file"
 done

@@ -120,6 +120,7 @@ async function folderFill(layout: SiteLayout): Promise<void> {
     const missing = siteUsers[file].split("\n").filter((line) => !host.includes(`\n${line.split(":")[0]}:`));
     await writeFile(join(layout.folder, "etc", file), `${host.trimEnd()}\n${missing.map((line) => `${line}\n`).join("")}`);
   }
+  await writeFile(join(layout.folder, "etc", "hosts"), `127.0.0.1 localhost ${layout.siteName}\n`);
   for (const file of ["subuid", "subgid"]) await writeFile(join(layout.folder, "etc", file), `${siteIds}\n`);
 }
 
