@@ -278,7 +278,8 @@ function readOffering(name: string): Offering {
 function sized(path: string): { path: string; bytes: number } {
   const size = (file: string): number => {
     const stat = lstatSync(file);
-    return stat.isDirectory() ? readdirSync(file).reduce((sum, name) => sum + size(join(file, name)), 0) : stat.size;
+    // What it takes on the disk: pools are sparse files.
+    return stat.isDirectory() ? readdirSync(file).reduce((sum, name) => sum + size(join(file, name)), 0) : stat.blocks * 512;
   };
   return { path, bytes: size(path) };
 }
