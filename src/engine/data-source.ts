@@ -101,7 +101,12 @@ async function invoke<Prepared, Output extends Json>(action: CheckpointedAction<
   const before = await unlessStopping(here, () => lookUp(here.database, workflowId, step));
   if (before !== undefined) return replayRecordedStep<Output>(before);
   const prepared = await action.prepare();
-  const commit = () => commitUntilDone(here, () => commitOnce(here.database, workflowId, step, action, prepared));
+  let attempt = 0;
+  const commit = () =>
+    commitUntilDone(here, () => {
+      attempt += 1;
+      return commitOnce(here.database, workflowId, step, action, prepared, attempt > 1);
+    });
   return action.around === undefined ? await commit() : await action.around(commit);
 }
 
@@ -148,9 +153,10 @@ async function commitOnce<Prepared, Output extends Json>(
   step: number,
   action: CheckpointedAction<Prepared, Output>,
   prepared: Prepared,
+  mayBeCommitted: boolean,
 ): Promise<Output> {
   return await database.transaction().execute(async (tx) => {
-    const recorded = await lookUp(tx, workflowId, step);
+    const recorded = mayBeCommitted ? await lookUp(tx, workflowId, step) : undefined;
     if (recorded !== undefined) return replayRecordedStep<Output>(recorded);
     const output = await action.commit(tx, prepared);
     await record(isSabotaged("checkpoint-outside") ? database : tx, workflowId, step, output);

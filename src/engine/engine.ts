@@ -94,7 +94,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   started = { host, drivers: new Map() };
   setDataSourceHost(host);
   const { runConcurrency, queuePollMs } = settings;
-  const dbos = await launchDbos(options, { processId, runConcurrency, queuePollMs });
+  const dbos = await launchDbos(options, { processId, runConcurrency, queuePollMs }).catch(async (error: unknown) => {
+    stopping.abort(error);
+    await heartbeat.stop();
+    await forget(host);
+    throw error;
+  });
   const leadership = startLeadership({ database, processId, ttlMs, clock, log });
   leadership.lead("engine.timers", () => wakeDueTimers(host), settings.watchMs);
   const loops = [
@@ -169,14 +174,20 @@ interface Running {
 async function closeEngine(running: Running): Promise<void> {
   const { host } = running;
   running.draining.abort(new Error("the engine is closing"));
-  await running.leadership.stop();
+  const bounded = (work: Promise<unknown>) => Promise.race([work, host.clock.sleep(closeTimeoutMs, host.stopping).catch(() => {})]);
+  await bounded(running.leadership.stop());
   const drained = Promise.all([...(started?.drivers.values() ?? [])].map((driver) => driver.drained()));
-  await Promise.race([drained, host.clock.sleep(closeTimeoutMs, host.stopping).catch(() => {})]);
+  await bounded(drained);
   running.stopping.abort(new Error("the engine is closing"));
   await Promise.all(running.loops);
   await running.dbos.shutdown();
-  await markStopped(host.database, host.processId).catch(() => {});
   await running.heartbeat.stop();
+  await forget(host);
+}
+
+/** What is still pending under our name is taken over by whoever comes next, without waiting for our heartbeat to end. */
+async function forget(host: DriverHost): Promise<void> {
+  await markStopped(host.database, host.processId).catch(() => {});
   setDataSourceHost(undefined);
   started = undefined;
 }

@@ -4,8 +4,14 @@
  */
 import type { SagaPhase, SagaStep } from "#domain/saga.ts";
 
-const armed = parse(process.env["STRATIFORM_FAULT"]);
+let armed = parse(process.env["STRATIFORM_FAULT"]);
 let hits = 0;
+
+/** As the variable does, later: for a process that first ends, unharmed, what its killed predecessor began. */
+export function armFault(text: string): void {
+  armed = parse(text);
+  hits = 0;
+}
 
 function parse(text: string | undefined): { name: string; hit: number } | undefined {
   if (text === undefined || text === "") return undefined;

@@ -4,6 +4,9 @@ import { hostname } from "node:os";
 import { sql } from "kysely";
 import type { Database } from "#store/database.ts";
 
+/** For people who look into what happened; nothing reads the rows of dead processes. */
+const keepDeadDays = 30;
+
 export interface ProcessIdentity {
   readonly hostname: string;
   /** Changes with every boot of the host. */
@@ -72,6 +75,11 @@ export async function buryPredecessors(database: Database, home: string, self: P
     );
   });
   const ids = dead.map((row) => row.id);
+  await database
+    .deleteFrom("control_process")
+    .where("state", "!=", "alive")
+    .where(sql<boolean>`expires_at < now() - ${keepDeadDays} * interval '1 day'`)
+    .execute();
   if (ids.length > 0) await database.updateTable("control_process").set({ state: "dead" }).where("id", "in", ids).execute();
   return ids;
 }

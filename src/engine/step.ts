@@ -10,10 +10,10 @@ import type { RunStep, RunWork, StepContext, StepLimits, StepResult, StepSettlem
 import { CommitAgain, type CheckpointedAction, type DataSourceHost } from "#engine/data-source.ts";
 import { faultPoint, stepFault } from "#engine/fault.ts";
 import { type Heartbeat, LifeLost } from "#engine/heartbeat.ts";
-import { appendJournal, type NewEntry } from "#engine/journal.ts";
+import { appendJournal } from "#engine/journal.ts";
+import { entryOf, markAttempt, writeStep } from "#engine/step-record.ts";
 import { logWith } from "#lib/log.ts";
-import { isConnectionRefusal, isTransientDatabaseError, retryDatabase, type Tx } from "#store/database.ts";
-import type { RunStepState } from "#store/schema-engine.ts";
+import { isConnectionRefusal, isTransientDatabaseError, retryDatabase } from "#store/database.ts";
 
 /** What every step of this process shares. */
 export interface StepHost extends DataSourceHost {
@@ -185,6 +185,7 @@ async function attemptOnce(host: StepHost, call: StepCall, frame: AttemptFrame):
     outputs: call.outputs,
   };
   try {
+    signal.throwIfAborted();
     return settlementOf(await unlessIgnored(host.work.perform(ctx, call.phase), signal, host), call.phase);
   } catch (error) {
     // A call that was aborted may fail in its own words; the reason of the abort is what happened.
@@ -216,63 +217,6 @@ function settlementOf(result: StepResult, phase: SagaPhase): StepSettlement {
     throw new AppError("internal", "An internal error happened", { internal: "a wait needs a time or an event" });
   }
   return { outcome: "wait", condition: result.wait, changes: result.changes };
-}
-
-/** Progress for people; not part of the journal, so losing it does no harm. */
-async function markAttempt(host: StepHost, call: StepCall): Promise<void> {
-  await retryDatabase({ ...host, signal: host.stopping }, () =>
-    host.database
-      .updateTable("run_step")
-      .set((eb) => ({
-        state: call.phase === "do" ? ("running" as const) : ("undoing" as const),
-        attempts: eb("attempts", "+", 1),
-        started_at: eb.fn.coalesce("started_at", eb.fn<Date>("now")),
-      }))
-      .where("run_id", "=", call.runId)
-      .where("step_id", "=", call.step.id)
-      .execute(),
-  );
-}
-
-const stateAfter: Record<SagaPhase, Record<StepSettlement["outcome"], RunStepState>> = {
-  do: { ok: "ok", failed: "failed", wait: "waiting" },
-  undo: { ok: "undone", failed: "undo_failed", wait: "undo_failed" },
-};
-
-async function writeStep(tx: Tx, runId: string, stepId: string, phase: SagaPhase, settlement: StepSettlement): Promise<void> {
-  const state = stateAfter[phase][settlement.outcome];
-  const error =
-    settlement.outcome === "failed" ? JSON.stringify({ code: settlement.error.code, message: settlement.error.message }) : undefined;
-  const output = settlement.outcome === "ok" && phase === "do" ? JSON.stringify(settlement.output) : undefined;
-  await tx
-    .updateTable("run_step")
-    .set((eb) => ({
-      state,
-      ...(settlement.outcome === "wait" ? {} : { finished_at: eb.fn<Date>("now") }),
-      ...(error === undefined ? {} : { error }),
-      ...(output === undefined ? {} : { output }),
-    }))
-    .where("run_id", "=", runId)
-    .where("step_id", "=", stepId)
-    .execute();
-  if (settlement.outcome !== "wait") return;
-  const { until, event, reason } = settlement.condition;
-  const times = until === undefined ? {} : { until: new Date(until) };
-  await tx
-    .insertInto("run_wait")
-    .values({ run_id: runId, step_id: stepId, event: event ?? null, reason, ...times })
-    .execute();
-}
-
-function entryOf(stepId: string, phase: SagaPhase, settlement: StepSettlement): NewEntry {
-  switch (settlement.outcome) {
-    case "ok":
-      return { type: "step", stepId, phase, outcome: "ok", output: settlement.output };
-    case "failed":
-      return { type: "step", stepId, phase, outcome: "failed", error: { code: settlement.error.code, message: settlement.error.message } };
-    case "wait":
-      return { type: "wait", stepId, condition: settlement.condition };
-  }
 }
 
 function asAppError(error: unknown, log: StepHost["log"]): AppError {

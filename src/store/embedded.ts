@@ -7,19 +7,18 @@
  *   `/mnt/postgres` and /etc/passwd has one line more. Where namespaces are not permitted it runs as `nobody`.
  * - Its programs, data, socket, log and password (0600) lie in one folder; it listens on that socket and on 127.0.0.1 only.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { chmod, chown, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { createServer, type ListenOptions, type Server } from "node:net";
-import { join } from "node:path";
+import type { ChildProcess } from "node:child_process";
+import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import type { Server } from "node:net";
+import { join, resolve } from "node:path";
 import pg from "pg";
 import { AppError } from "#domain/error.ts";
-import { exec } from "#lib/exec.ts";
+import { choosePort, chooseUser, databaseName, initialise, launch, type Layout, listenOn } from "#store/embedded-launch.ts";
 import { findPostmaster, poll, type Postmaster, waitUntilGone, waitUntilUnused } from "#store/embedded-process.ts";
 import { preparePostgresRuntime } from "#store/embedded-runtime.ts";
 
 export interface EmbeddedPostgres {
-  /** For `openDatabase` and the engine: loopback, role and database `stratiform`. Contains the password: never log it. */
+  /** For `openDatabase` and the engine: role and database `stratiform`, by socket (by loopback when its path is too long). Contains the password: never log it. */
   readonly url: string;
   readonly pid: number;
   readonly port: number;
@@ -39,32 +38,17 @@ export interface EmbeddedOptions {
   readonly isolate?: boolean;
 }
 
-const name = "stratiform";
-/** No user of any distribution has this number (systemd's dynamic users end at 65519, static ones below 60000). */
-const unprivilegedId = 65_530;
-const nobodyId = 65_534;
-const initTimeoutMs = 120_000;
 const startTimeoutMs = 60_000;
 const stopTimeoutMs = 30_000;
 const unusedTimeoutMs = 15_000;
 const startAttempts = 3;
 const logTailChars = 2_000;
-
-interface Layout {
-  readonly folder: string;
-  readonly runtime: string;
-  readonly data: string;
-  readonly password: string;
-  readonly port: string;
-  readonly log: string;
-  /** The user the server runs as; null: ourselves. */
-  readonly uid: number | null;
-  readonly isIsolated: boolean;
-}
+/** A socket's name has 107 characters, the file in the folder takes up to 15. */
+const socketFolderChars = 90;
 
 /** Starts the server or joins the running one; initialises the folder on first use. Throws `unavailable` with the log's tail in `internal`. */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const { folder } = options;
+  const folder = resolve(options.folder);
   await mkdir(folder, { recursive: true });
   const runtime = (await preparePostgresRuntime(folder)).path;
   const data = join(folder, "data");
@@ -75,7 +59,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     password: join(folder, "password"),
     port: join(folder, "port"),
     log: join(folder, "log"),
-    ...(await chooseUser(options, data)),
+    ...(await chooseUser(data, options.isolate !== false)),
   };
   const { running, postmaster } = await oneAtATime(folder, async () => {
     await initialise(layout);
@@ -86,9 +70,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     };
   });
   const password = (await readFile(layout.password, "utf8")).trim();
-  await ensureDatabase(postmaster.port, password);
+  await ensureDatabase(folder, postmaster.port, password);
   return {
-    url: urlOf(postmaster.port, password, name),
+    url: urlOf(folder, postmaster.port, password, databaseName),
     pid: postmaster.pid,
     port: postmaster.port,
     socketDirectory: folder,
@@ -121,81 +105,10 @@ async function oneAtATime<T>(folder: string, body: () => Promise<T>): Promise<T>
   }
 }
 
-function urlOf(port: number, password: string, database: string): string {
-  return `postgresql://${name}:${password}@127.0.0.1:${port}/${database}`;
-}
-
-async function chooseUser(options: EmbeddedOptions, data: string): Promise<{ uid: number | null; isIsolated: boolean }> {
-  if (process.getuid?.() !== 0) return { uid: null, isIsolated: false };
-  const owner = await stat(data).then(
-    (found) => found.uid,
-    () => undefined,
-  );
-  const isPermitted = async () =>
-    await exec("unshare", ["--mount", "true"]).then(
-      () => true,
-      () => false,
-    );
-  const isIsolated = options.isolate !== false && (await isPermitted());
-  return { uid: owner ?? (isIsolated ? unprivilegedId : nobodyId), isIsolated };
-}
-
-/** The same file as the server sees it. */
-function seen(layout: Layout, path: string): string {
-  return layout.isIsolated ? path.replace(layout.folder, "/mnt/postgres") : path;
-}
-
-/** Runs inside the namespace: $1 folder, $2 uid, the rest is the command. tmpfs on /mnt hides nothing outside. */
-const enterScript = `set -e
-folder=$1; uid=$2; shift 2
-mount -t tmpfs -o mode=0755 tmpfs /mnt
-mkdir /mnt/postgres
-mount --bind "$folder" /mnt/postgres
-{ cat /etc/passwd; echo "stratiform-postgres:x:$uid:$uid::/:/bin/false"; } > /mnt/passwd
-mount --bind /mnt/passwd /etc/passwd
-cd /
-exec setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"`;
-
-function command(layout: Layout, argv: readonly string[]): readonly [string, readonly string[]] {
-  const [file = "", ...rest] = argv;
-  if (layout.uid === null) return [file, rest];
-  const uid = String(layout.uid);
-  if (layout.isIsolated) return ["unshare", ["--mount", "--", "/bin/sh", "-c", enterScript, "sh", layout.folder, uid, ...argv]];
-  return ["setpriv", ["--reuid", uid, "--regid", uid, "--clear-groups", "--", ...argv]];
-}
-
-/** Makes password and data folder. A half-made data folder of a crash is under another name and made anew. */
-async function initialise(layout: Layout): Promise<void> {
-  if (layout.uid !== null) await chown(layout.folder, layout.uid, layout.uid);
-  await chmod(layout.folder, 0o700);
-  if (
-    await stat(join(layout.data, "PG_VERSION")).then(
-      () => true,
-      () => false,
-    )
-  )
-    return;
-  const fresh = join(layout.folder, "data.new");
-  await rm(fresh, { recursive: true, force: true });
-  await writeFile(layout.password, randomBytes(24).toString("base64url"), { mode: 0o600 });
-  if (layout.uid !== null) await chown(layout.password, layout.uid, layout.uid);
-  const initdb = join(layout.runtime, "bin", "initdb");
-  const where = ["-D", seen(layout, fresh), "--pwfile", seen(layout, layout.password)];
-  const how = [
-    "-U",
-    name,
-    "-A",
-    "scram-sha-256",
-    "-E",
-    "UTF8",
-    "--locale-provider=builtin",
-    "--locale=C",
-    "--builtin-locale=C.UTF-8",
-    "--no-instructions",
-  ];
-  const [file, args] = command(layout, [seen(layout, initdb), ...where, ...how]);
-  await exec(file, args, { timeoutMs: initTimeoutMs, cwd: "/" });
-  await rename(fresh, layout.data);
+/** By the socket, which costs about half of what loopback costs; by loopback where the path is too long for a socket's name. */
+function urlOf(folder: string, port: number, password: string, database: string): string {
+  const url = `postgresql://${databaseName}:${password}@127.0.0.1:${port}/${database}`;
+  return folder.length > socketFolderChars ? url : `${url}?host=${encodeURIComponent(folder)}`;
 }
 
 async function start(layout: Layout, settings: Readonly<Record<string, string>>): Promise<Postmaster> {
@@ -205,7 +118,7 @@ async function start(layout: Layout, settings: Readonly<Record<string, string>>)
   // Nobody works in the folder, so the file is of a server that was killed; its pid may meanwhile belong to somebody else.
   await rm(join(layout.data, "postmaster.pid"), { force: true });
   for (let attempt = 1; ; attempt++) {
-    const port = await choosePort(layout, attempt);
+    const port = await choosePort(layout, attempt === 1);
     const child = await launch(layout, port, settings);
     try {
       return await waitUntilReady(layout, child);
@@ -215,59 +128,6 @@ async function start(layout: Layout, settings: Readonly<Record<string, string>>)
       child.removeAllListeners();
       child.unref();
     }
-  }
-}
-
-/** The port of last time when it is free, so that URLs in people's shells stay valid. */
-async function choosePort(layout: Layout, attempt: number): Promise<number> {
-  const last = Number(await readFile(layout.port, "utf8").catch(() => "0"));
-  const port = (attempt === 1 && last > 0 && (await freePort(last))) || (await freePort(0));
-  if (port === undefined) throw new AppError("unavailable", "There is no free port on 127.0.0.1");
-  await writeFile(layout.port, String(port));
-  return port;
-}
-
-async function freePort(wanted: number): Promise<number | undefined> {
-  const server = await listenOn({ port: wanted, host: "127.0.0.1" });
-  const address = server?.address();
-  await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
-  return typeof address === "object" && address !== null ? address.port : undefined;
-}
-
-/** Undefined when the address is taken. */
-function listenOn(address: ListenOptions): Promise<Server | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.on("error", () => resolve(undefined));
-    server.listen(address, () => resolve(server));
-  });
-}
-
-async function launch(layout: Layout, port: number, settings: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const all: Readonly<Record<string, string>> = {
-    listen_addresses: "127.0.0.1",
-    port: String(port),
-    unix_socket_directories: seen(layout, layout.folder),
-    unix_socket_permissions: "0700",
-    max_connections: "200",
-    timezone: "UTC",
-    log_timezone: "UTC",
-    ...settings,
-  };
-  const argv = [seen(layout, join(layout.runtime, "bin", "postgres")), "-D", seen(layout, layout.data)];
-  for (const [key, value] of Object.entries(all)) argv.push("-c", `${key}=${value}`);
-  const [file, args] = command(layout, argv);
-  const log = await open(layout.log, "a", 0o600);
-  try {
-    // Its own session: signals to our process group, a closed terminal or our death do not reach it.
-    return spawn(file, args, {
-      detached: true,
-      stdio: ["ignore", log.fd, log.fd],
-      cwd: "/",
-      env: { PATH: process.env["PATH"], LANG: "C" },
-    });
-  } finally {
-    await log.close();
   }
 }
 
@@ -285,12 +145,12 @@ async function waitUntilReady(layout: Layout, child: ChildProcess | undefined): 
   throw new AppError("unavailable", "The database server did not start", { internal: tail });
 }
 
-async function ensureDatabase(port: number, password: string): Promise<void> {
-  const client = new pg.Client({ connectionString: urlOf(port, password, "postgres") });
+async function ensureDatabase(folder: string, port: number, password: string): Promise<void> {
+  const client = new pg.Client({ connectionString: urlOf(folder, port, password, "postgres") });
   await client.connect();
   try {
-    const found = await client.query("select from pg_database where datname = $1", [name]);
-    if (found.rowCount === 0) await client.query(`create database ${name}`);
+    const found = await client.query("select from pg_database where datname = $1", [databaseName]);
+    if (found.rowCount === 0) await client.query(`create database ${databaseName}`);
   } finally {
     await client.end();
   }

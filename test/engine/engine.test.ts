@@ -144,9 +144,9 @@ test("an error while applying a result becomes the step's failure", async () => 
 });
 
 test("a timer ends the workflow, occupies nothing, and goes on in the next segment", async () => {
-  const id = await submit([testStep("a", [], { waitMs: 600 }), testStep("b", ["a"])]);
+  const id = await submit([testStep("a", [], { waitMs: 1_500 }), testStep("b", ["a"])]);
   await until(async () => (await runState(id)) === "waiting");
-  expect(await workflowStates(id)).toEqual(["SUCCESS"]);
+  await until(async () => (await workflowStates(id)).join() === "SUCCESS");
   expect(await engine.waitForRun(id, 20_000)).toBe("succeeded");
   expect((await traceRun(database, id)).journal).toEqual(["wait:a", "wake:a", "do:a:ok", "do:b:ok"]);
   expect(await database.selectFrom("run_wait").selectAll().where("run_id", "=", id).execute()).toEqual([]);

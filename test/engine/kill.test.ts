@@ -117,6 +117,11 @@ test("the kill test notices a checkpoint outside the transaction", { timeout: 60
   await second.exited;
 });
 
+async function performing(database: Database): Promise<number> {
+  const steps = await database.selectFrom("run_step").select("run_id").where("step_id", "=", "b").where("state", "=", "running").execute();
+  return steps.length;
+}
+
 test("of two processes one is killed, the other ends all runs, each step once", { timeout: 60_000 }, async () => {
   const url = await postgres.createDatabase();
   const database = postgres.open(url);
@@ -124,12 +129,14 @@ test("of two processes one is killed, the other ends all runs, each step once", 
   const victim = startChild("./engine-child.ts", [url, "/home-a", "2000"]);
   await victim.ready;
   const ids: string[] = [];
-  const add = async () => void ids.push(await submit(database, diamond({ b: { ms: 500 }, d: { ms: 500 } })));
-  for (let i = 0; i < 5; i++) await add();
+  const add = async (ms: number) => void ids.push(await submit(database, diamond({ b: { ms, attemptTimeoutMs: 20_000 } })));
+  for (let i = 0; i < 5; i++) await add(6_000);
+  await until(async () => (await performing(database)) === 5);
   const survivor = startChild("./engine-child.ts", [url, "/home-b", "2000"]);
-  await until(async () => (await database.selectFrom("run").select("id").where("owner_process", "is not", null).execute()).length === 5);
+  await survivor.ready;
+  expect(await performing(database)).toBe(5);
   victim.process.kill("SIGKILL");
-  for (let i = 0; i < 5; i++) await add();
+  for (let i = 0; i < 5; i++) await add(10);
   await waitForEnd(database, ids, 30_000);
   for (const id of ids) expect(await problems(database, id, allOk, "succeeded")).toEqual([]);
   const processes = await database.selectFrom("control_process").select(["home", "state"]).orderBy("home").execute();
@@ -145,7 +152,7 @@ test("a process that hangs is declared dead, and is stopped when it comes back",
   const database = postgres.open(url);
   const hanging = startChild("./engine-child.ts", [url, "/home-a", "2000"]);
   await hanging.ready;
-  const id = await submit(database, diamond({ b: { ms: 300 }, c: { ms: 600 } }));
+  const id = await submit(database, diamond({ b: { ms: 300 }, c: { ms: 1_000 } }));
   await until(async () => (await traceRun(database, id)).outside.includes("do:c"));
   hanging.process.kill("SIGSTOP");
   const survivor = startChild("./engine-child.ts", [url, "/home-b", "2000"]);
@@ -154,6 +161,21 @@ test("a process that hangs is declared dead, and is stopped when it comes back",
   expect(await hanging.exited).toBe("70");
   expect(await problems(database, id, allOk, "succeeded")).toEqual([]);
   expect(await survivor.stop()).toBe("0");
+});
+
+test("a process whose main thread is busy longer than a heartbeat lives is not taken for dead", { timeout: 60_000 }, async () => {
+  const url = await postgres.createDatabase();
+  const database = postgres.open(url);
+  const busy = startChild("./engine-child.ts", [url, "/home-a", "2000"]);
+  await busy.ready;
+  const id = await submit(database, diamond({ b: { blockMs: 5_000, attemptTimeoutMs: 20_000 } }));
+  await until(async () => (await traceRun(database, id)).outside.includes("do:b"));
+  const watcher = startChild("./engine-child.ts", [url, "/home-b", "2000"]);
+  await waitForEnd(database, [id], 30_000);
+  expect(await problems(database, id, allOk, "succeeded")).toEqual([]);
+  expect((await traceRun(database, id)).outside).toHaveLength(5);
+  expect(await watcher.stop()).toBe("0");
+  expect(await busy.stop()).toBe("0");
 });
 
 test("the database is killed in the middle of runs and comes back: every run ends right", { timeout: 120_000 }, async () => {
@@ -171,7 +193,7 @@ test("the database is killed in the middle of runs and comes back: every run end
     );
   const inFlight = async () => Promise.all(ids.map(async (id) => (await traceRun(database, id)).outside.includes("do:c")));
   await until(async () => (await inFlight()).every(Boolean));
-  postgres.kill();
+  await postgres.kill();
   expect(
     await database
       .selectFrom("run")

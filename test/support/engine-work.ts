@@ -12,6 +12,8 @@ import type { Database } from "#store/database.ts";
 export interface TestStepInput {
   /** Duration of `perform` in phase `do`. */
   readonly ms?: number;
+  /** Blocks the whole main thread, as a runaway computation would. */
+  readonly blockMs?: number;
   readonly fail?: ErrorCode;
   readonly failUndo?: ErrorCode;
   /** The first attempts fail with `endpoint_busy`. */
@@ -60,6 +62,7 @@ export function makeTestWork(database: Database): RunWork {
       await sql`insert into test_outside (run_id, step_id, phase, attempt, process)
                 values (${ctx.runId}, ${ctx.stepId}, ${phase}, ${ctx.attempt}, ${process.pid})`.execute(database);
       if (input.ms !== undefined && phase === "do") await ctx.clock.sleep(input.ms, ctx.signal);
+      if (input.blockMs !== undefined) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, input.blockMs);
       if (input.busy !== undefined && ctx.attempt <= input.busy) throw new AppError("endpoint_busy", "busy");
       const failure = phase === "do" ? input.fail : input.failUndo;
       if (failure !== undefined) throw new AppError(failure, `${phase} ${ctx.stepId} fails`);
@@ -74,7 +77,8 @@ export function makeTestWork(database: Database): RunWork {
       await sql`insert into test_domain (run_id, step_id, phase, outcome) values (${runId}, ${step.id}, ${phase}, ${settlement.outcome})`.execute(
         tx,
       );
-      if ((step.input as TestStepInput).failApply === true && phase === "do" && settlement.outcome === "ok") throw new AppError("conflict", "apply fails");
+      if ((step.input as TestStepInput).failApply === true && phase === "do" && settlement.outcome === "ok")
+        throw new AppError("conflict", "apply fails");
     },
     async finish(tx, runId, outcome) {
       await sql`insert into test_end (run_id, outcome) values (${runId}, ${outcome})`.execute(tx);
