@@ -188,8 +188,11 @@ export class RunDriver {
     this.#inFlight.delete(stepId);
   }
 
+  /** Up to here every entry is known. An entry of our own may land behind one of somebody else's that we have not read yet. */
   #lastKnownSeq(): number {
-    return Math.max(this.#journal.length, ...this.#inbox.keys());
+    let seq = this.#journal.length;
+    while (this.#inbox.has(seq + 1)) seq += 1;
+    return seq;
   }
 
   async #readNew(): Promise<void> {

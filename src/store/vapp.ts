@@ -92,6 +92,24 @@ export function machinesOfEndpoint(db: Database, endpointId: string) {
   return db.selectFrom("machine").selectAll().where("endpoint_id", "=", endpointId).where("released_at", "is", null).execute();
 }
 
+/**
+ * Which of these machines are there and nobody else is changing now, locked against release until the transaction ends. What is
+ * learned about a machine may be written only for these: a fact that outlives its machine would never be removed.
+ */
+export async function machinesHeld(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await tx
+    .selectFrom("machine")
+    .select("id")
+    .where("id", "in", [...ids])
+    .where("released_at", "is", null)
+    .where("state", "<>", "deleted")
+    .forShare()
+    .skipLocked()
+    .execute();
+  return new Set(rows.map(({ id }) => id));
+}
+
 export function machineInsert(
   tx: Tx,
   row: Pick<

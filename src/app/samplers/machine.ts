@@ -14,7 +14,7 @@ import { describeEndpoint } from "#app/endpoint.ts";
 import { machineObserved } from "#app/steps/machine.ts";
 import { transact, type Tx } from "#store/database.ts";
 import { endpointList } from "#store/site.ts";
-import { factPutMany, machineList, machinesOfEndpoint, vappLock, vappUpdate, type MachineRow } from "#store/vapp.ts";
+import { factPutMany, machineList, machinesHeld, machinesOfEndpoint, vappLock, vappUpdate, type MachineRow } from "#store/vapp.ts";
 
 type EndpointRow = Awaited<ReturnType<typeof endpointList>>[number];
 
@@ -78,7 +78,7 @@ export class MachineWatches {
     await transact(this.#platform.database, ctx, async (tx) => {
       // The vApp's lock first, as in every transaction that changes one.
       await noticeState(ctx, tx, machine, power, `${source} event ${event.reason}`);
-      await factPutMany(tx, [{ subjectId: machine.id, fact }], new Date(ctx.clock.now()));
+      await factsKeep(tx, [{ subjectId: machine.id, fact }], ctx.clock.now());
     });
   }
 }
@@ -113,7 +113,7 @@ async function sampleEndpoint(platform: Platform, ctx: CallContext, endpoint: En
   const rows = await machinesOfEndpoint(platform.database, endpoint.id);
   const source = sourceOf(platform, endpoint);
   const facts = rows.flatMap((row) => factsOf(platform, row, seen.get(row.external_name), source));
-  await transact(platform.database, ctx, (tx) => factPutMany(tx, facts, new Date(startedAt)));
+  await transact(platform.database, ctx, (tx) => factsKeep(tx, facts, startedAt));
   for (const row of rows) {
     // Changed since we looked: what we saw may be older than what is known.
     if (row.state === "planned" || row.state === "deleted" || row.state_at.getTime() >= startedAt) continue;
@@ -121,6 +121,16 @@ async function sampleEndpoint(platform: Platform, ctx: CallContext, endpoint: En
     const state = found?.owner?.object === row.id ? found.power : "missing";
     if (state !== row.state) await transact(platform.database, ctx, (tx) => noticeState(ctx, tx, row, state, source));
   }
+}
+
+/** A machine that a run is changing at this moment is left to the next look. */
+async function factsKeep(tx: Tx, facts: readonly { subjectId: string; fact: FactInput }[], observedAtMs: number): Promise<void> {
+  const held = await machinesHeld(tx, [...new Set(facts.map(({ subjectId }) => subjectId))]);
+  await factPutMany(
+    tx,
+    facts.filter(({ subjectId }) => held.has(subjectId)),
+    new Date(observedAtMs),
+  );
 }
 
 function factsOf(
