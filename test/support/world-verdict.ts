@@ -220,6 +220,11 @@ async function tableProblems(sql: Sql): Promise<string[]> {
       where state = before`,
     "a vApp's events have gaps": `select v.name as what from vapp v left join event e on e.vapp_id = v.id
       group by v.id having count(e.seq) <> v.event_seq or coalesce(max(e.seq), 0) <> v.event_seq`,
+    "an order was accepted while another one changed the vApp": `select v.name as what from event a join event b on b.vapp_id = a.vapp_id and b.seq > a.seq
+      join vapp v on v.id = a.vapp_id
+      where a.type = 'order.accepted' and b.type = 'order.accepted' and b.data->>'action' <> 'delete'
+        and not exists (select 1 from event e where e.vapp_id = a.vapp_id and e.seq < b.seq and e.subject = a.data->>'run'
+          and e.type in ('run.succeeded', 'run.compensated', 'run.failed'))`,
     "a machine that is gone still has facts": `select f.subject_id::text as what from fact f join machine m on m.id = f.subject_id where m.released_at is not null`,
   };
   const problems = await Promise.all(
