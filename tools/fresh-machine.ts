@@ -6,12 +6,13 @@
  * How this machine reaches its package registries is ordinary client configuration (apt sources and options, npm settings, proxies,
  * certificates); exactly that is carried across at run time, and none of it is in the tree.
  *
- *   node tools/fresh-machine.ts [--keep] [--suite Debian-codename] [-- command]     default: the demo, then the tests
+ *   node tools/fresh-machine.ts [--keep] [--working-tree] [--suite Debian-codename] [-- command]     default: what a first-time user does
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -125,6 +126,13 @@ async function makeDebian(folder: string, suite: string): Promise<void> {
   writeFileSync(join(folder, "etc/apt/apt.conf.d/99carried"), aptOptions().join("\n"));
 }
 
+/** The clone of HEAD is what somebody else would get; `--working-tree` is for trying what is not committed yet. */
+function takeTree(target: string): void {
+  if (!process.argv.includes("--working-tree")) return void output("git", ["clone", "--quiet", "--no-hardlinks", clone, target]);
+  const files = output("git", ["-C", clone, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]).split("\0");
+  for (const file of new Set(files)) if (file !== "" && existsSync(join(clone, file))) cpSync(join(clone, file), join(target, file));
+}
+
 /** Certificates and name resolution of this machine, the clone, an empty home, and what to run. */
 function furnish(folder: string, phases: readonly Phase[], environment: Record<string, string>): void {
   for (const file of ["/etc/resolv.conf", "/etc/hosts"]) if (existsSync(file)) copyFileSync(file, join(folder, file));
@@ -135,7 +143,7 @@ function furnish(folder: string, phases: readonly Phase[], environment: Record<s
   }
   mkdirSync(join(folder, "fresh/home"), { recursive: true });
   mkdirSync(join(folder, "fresh/old"));
-  output("git", ["clone", "--quiet", "--no-hardlinks", clone, join(folder, "fresh/stratiform")]);
+  takeTree(join(folder, "fresh/stratiform"));
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
   const exports = Object.entries(environment).map(([k, v]) => `export ${k}=${quote(v)}\n`);
   writeFileSync(join(folder, "fresh/environment"), exports.join(""));
