@@ -11,7 +11,7 @@ export const apiLimits = {
   requestBurst: 1_000,
   /** Token bucket of each remote address for requests without a valid token. */
   refusalsPerSecond: 20,
-  refusalBurst: 200,
+  refusalBurst: 500,
   /** A request that has not answered by then is aborted. */
   requestMs: 30_000,
   /** A command in a guest may take its own limit (at most 60 s) and a little more. */

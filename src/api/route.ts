@@ -9,7 +9,7 @@ import { eventStream } from "#api/event-stream.ts";
 import { apiLimits } from "#api/limits.ts";
 import { outcomeOf, type Outcome } from "#api/once.ts";
 import type { Operation, Request } from "#api/operation.ts";
-import { problemContentType } from "#api/problem.ts";
+import { problemContentType, problemSchema } from "#api/problem.ts";
 import type { JsonSchema } from "#api/schemas.ts";
 import type { ApiScope } from "#api/scope.ts";
 import { parsed } from "#api/validation.ts";
@@ -59,7 +59,8 @@ async function carryOut(
 
 function send(reply: FastifyReply, outcome: Outcome): FastifyReply {
   reply.code(outcome.status).headers(outcome.headers);
-  if (outcome.isProblem) return reply.type(problemContentType).send(JSON.stringify(outcome.body));
+  // A stored one comes back with its members in another order; parsing restores it, so that a repetition gets the same bytes.
+  if (outcome.isProblem) return reply.type(problemContentType).send(JSON.stringify(problemSchema.parse(outcome.body)));
   return outcome.status === 204 ? reply.send() : reply.send(outcome.body);
 }
 

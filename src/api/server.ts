@@ -45,6 +45,7 @@ export interface Api {
 }
 
 const closeGraceMs = 5_000;
+const closePollMs = 20;
 const openPaths = new Set(["/healthz"]);
 
 /** What the hooks know about a request under way. */
@@ -60,6 +61,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     bodyLimit: apiLimits.bodyBytes,
     genReqId: () => `req_${randomUUID()}`,
     exposeHeadRoutes: false,
+    // A path that is none never reaches the hooks, so the token is asked for here.
+    frameworkErrors: (error, request, reply) => {
+      const judge = actorOf(platform, request.headers.authorization).then(() => error);
+      void judge.catch((refusal: unknown) => refusal).then((problem) => sendProblem(problem, request, reply, log));
+    },
   });
   const routes: { method: string; path: string }[] = [];
   app.addHook("onRoute", (route) => {
@@ -105,8 +111,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     routes,
     async close() {
       closing.abort();
+      // A connection whose last answer ends after the close began is idle then, and nobody would close it.
+      const idle = setInterval(() => app.server.closeIdleConnections(), closePollMs);
       const grace = setTimeout(() => app.server.closeAllConnections(), closeGraceMs);
       await app.close();
+      clearInterval(idle);
       clearTimeout(grace);
       scope.once.close();
       await recorder.close();
@@ -168,6 +177,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   };
   if (problem.code === "internal") log.error(fields, "request failed");
   else log.debug(fields, "request refused");
+  reply.header("x-request-id", request.id);
   if (problem.status === 401) reply.header("www-authenticate", "Bearer");
   if (problem.retryable) reply.header("retry-after", "1");
   return reply.code(problem.status).type(problemContentType).send(JSON.stringify(problem));

@@ -11,7 +11,7 @@ import type { AppContext, DecidedContext } from "#app/context.ts";
 import { acceptDesired } from "#app/desired.ts";
 import { newId } from "#app/new-id.ts";
 import { planChange, storePlan, subjectResource, thePlan, type Planned } from "#app/plan.ts";
-import { organizationResource, projectResource, theVappNamed } from "#app/resource.ts";
+import { noSuch, organizationResource, projectResource, theVappNamed } from "#app/resource.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
 import { faultPoint } from "#engine/fault.ts";
 import { createRun, requestCancel } from "#engine/run.ts";
@@ -238,7 +238,7 @@ function checkPromises(approved: Approved, planned: Planned): void {
 
 async function theOrder(ctx: AppContext, id: string): Promise<OrderRow> {
   const row = await orderById(ctx.platform.database, parseId("order", id));
-  if (row === undefined || row.organization_id !== ctx.actor.organizationId) throw new AppError("not_found", "there is no such order");
+  if (row === undefined || row.organization_id !== ctx.actor.organizationId) throw noSuch("order", id);
   return row;
 }
 

@@ -21,7 +21,7 @@ import type { AppContext, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
 import { readPlanFacts } from "#app/plan-facts.ts";
 import { priceOf } from "#app/price.ts";
-import { projectResource, theProject, theVappNamed } from "#app/resource.ts";
+import { noSuch, projectResource, theProject, theVappNamed } from "#app/resource.ts";
 import { stepKinds } from "#app/steps/kinds.ts";
 import { useCase } from "#app/use-case.ts";
 import { offeringByName, rateCardCurrent } from "#store/catalogue.ts";
@@ -135,7 +135,7 @@ function planView(row: {
 
 export async function thePlan(ctx: AppContext, id: string) {
   const row = await planById(ctx.platform.database, parseId("plan", id));
-  if (row === undefined || row.organization_id !== ctx.actor.organizationId) throw new AppError("not_found", "there is no such plan");
+  if (row === undefined || row.organization_id !== ctx.actor.organizationId) throw noSuch("plan", id);
   return row;
 }
 

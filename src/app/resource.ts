@@ -47,3 +47,16 @@ export function organizationResource(ctx: AppContext): Resource {
   const id = ctx.actor.organizationId;
   return { kind: "Organization", id, organizationId: id, projectId: null, shared: false };
 }
+
+/** Of things that are named by id only. Another organization's is not found, either. */
+export function noSuch(noun: "plan" | "order" | "run", id: string): AppError {
+  return new AppError("not_found", `there is no such ${noun}`, {
+    detail: [
+      {
+        constraint: `a request names an existing ${noun}, not ${id}`,
+        source: `${noun}s of your organization`,
+        nearest: "list orders with `strat order ls`; each names its plan and run",
+      },
+    ],
+  });
+}

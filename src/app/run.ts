@@ -4,7 +4,7 @@ import { formatId, parseId } from "#domain/id.ts";
 import type { RunView } from "#domain/order.ts";
 import { requestCancel } from "#engine/run.ts";
 import type { AppContext } from "#app/context.ts";
-import { projectResource } from "#app/resource.ts";
+import { noSuch, projectResource } from "#app/resource.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
 import { auditInsert } from "#store/audit.ts";
 import { orderByRun, runById, runSteps } from "#store/order.ts";
@@ -43,7 +43,7 @@ async function theRun(ctx: AppContext, id: string) {
   const order = await orderByRun(ctx.platform.database, runId);
   const run = await runById(ctx.platform.database, runId);
   if (run === undefined || order === undefined || order.organization_id !== ctx.actor.organizationId) {
-    throw new AppError("not_found", "there is no such run");
+    throw noSuch("run", id);
   }
   return { run, order };
 }

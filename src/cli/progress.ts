@@ -26,9 +26,8 @@ function lineProgress(run: Run): Progress {
     for (const step of latest.steps) {
       if (!settledStates.includes(step.state) || printed.get(step.id) === step.state) continue;
       printed.set(step.id, step.state);
-      const count = latest.steps.filter(({ state }) => settledStates.includes(state)).length;
       process.stderr.write(
-        `${`[${count}/${latest.steps.length}]`.padEnd(8)} ${step.state.padEnd(6)} ${took(step).padStart(7)}  ${titleOf(step)}\n`,
+        `${`[${printed.size}/${latest.steps.length}]`.padEnd(8)} ${step.state.padEnd(6)} ${took(step).padStart(7)}  ${titleOf(step)}\n`,
       );
     }
   };

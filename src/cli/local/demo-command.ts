@@ -1,7 +1,7 @@
 /** `strat demo`: options, and how its result reads. */
 import { Option, type Command } from "commander";
 import { wholeNumber } from "#cli/command.ts";
-import { demoDown, demoPurge, demoUp, type DemoLeft, type DemoOptions, type DemoResult } from "#cli/local/demo.ts";
+import type { DemoLeft, DemoOptions, DemoResult } from "#cli/local/demo.ts";
 import { homeFolder } from "#cli/session.ts";
 
 interface DemoCommandOptions {
@@ -36,6 +36,8 @@ export function registerDemo(program: Command): void {
 async function demo(options: DemoCommandOptions): Promise<void> {
   const started = performance.now();
   const say = (line: string) => void process.stderr.write(`${((performance.now() - started) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  // Loaded when it runs: it brings the whole server along.
+  const { demoDown, demoPurge, demoUp } = await import("#cli/local/demo.ts");
   const own: DemoOptions = {
     home: options.home,
     offering: options.offering,
