@@ -11,7 +11,12 @@ import { endpointById, siteById } from "#store/site.ts";
 interface Opened<T> {
   readonly generation: number;
   readonly adapter: T;
+  /** Adapters of earlier generations that calls may still be using. */
+  readonly retired: readonly T[];
 }
+
+/** Longer than any call takes. */
+const retirementMs = 120_000;
 
 export class EndpointRegistry {
   readonly #database: Database;
@@ -53,18 +58,25 @@ export class EndpointRegistry {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#providers.values(), ...this.#fabrics.values()].map(({ adapter }) => adapter.close()));
+    const held = [...this.#providers.values(), ...this.#fabrics.values()].flatMap(({ adapter, retired }) => [adapter, ...retired]);
+    await Promise.allSettled(held.map((adapter) => adapter.close()));
   }
 }
 
+/** Rows that callers read a while ago never bring an old configuration back. */
 function keep<T extends { close(): Promise<void> }>(map: Map<string, Opened<T>>, id: string, generation: number, open: () => T): T {
   const held = map.get(id);
-  if (held?.generation === generation) return held.adapter;
-  // Calls under way on the old adapter may still finish; its owner closes it when they are gone.
+  if (held !== undefined && held.generation >= generation) return held.adapter;
   const adapter = open();
-  map.set(id, { generation, adapter });
-  void held?.adapter.close();
+  map.set(id, { generation, adapter, retired: held === undefined ? [] : [...held.retired, held.adapter] });
+  if (held !== undefined) setTimeout(() => retire(map, id, held.adapter), retirementMs).unref();
   return adapter;
+}
+
+function retire<T extends { close(): Promise<void> }>(map: Map<string, Opened<T>>, id: string, adapter: T): void {
+  const opened = map.get(id);
+  if (opened !== undefined) map.set(id, { ...opened, retired: opened.retired.filter((other) => other !== adapter) });
+  void adapter.close();
 }
 
 function known<T>(kinds: ReadonlyMap<string, T>, kind: string, noun: string): T {

@@ -4,7 +4,7 @@ import { AppError, isAppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { AppContext, DecidedContext } from "#app/context.ts";
-import { checkGeneration, type IfGeneration } from "#app/generation.ts";
+import { checkGeneration, unchanged, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { theSite } from "#app/site.ts";
@@ -25,14 +25,18 @@ export const putEndpoint = useCase(
     const site = await theSite(ctx, endpoint.site);
     await ctx.platform.endpoints.openProvider(endpoint.provider, endpoint.config).close();
     await write(ctx, async (tx) => {
-      const { generation } = await endpointUpsert(tx, {
-        id: newId("endpoint", ctx.clock),
-        organization_id: ctx.platform.operatorId,
-        site_id: site.id,
-        name: endpoint.name,
-        provider: endpoint.provider,
-        config: JSON.stringify(endpoint.config),
-      });
+      const before = (await endpointList(tx)).find(({ name }) => name === endpoint.name);
+      const wanted = { name: endpoint.name, site_id: site.id, provider: endpoint.provider };
+      // The same again is no change: adapters in use stay open.
+      const written = unchanged(before, { ...wanted, config: endpoint.config })
+        ? { generation: before.generation + 1 }
+        : await endpointUpsert(tx, {
+            id: newId("endpoint", ctx.clock),
+            organization_id: ctx.platform.operatorId,
+            ...wanted,
+            config: JSON.stringify(endpoint.config),
+          });
+      checkGeneration(endpoint.ifGeneration, written.generation, `endpoint ${endpoint.name}`);
       await auditInsert(tx, auditOf(ctx, { endpoint: endpoint.name, provider: endpoint.provider, site: endpoint.site }));
     });
     return look(ctx, endpoint.name);
@@ -59,8 +63,12 @@ export async function describeEndpoint(
     const description = await ctx.platform.endpoints.providerOf(row).describe(ctx);
     await record((tx) => endpointDescribed(tx, row.id, description));
   } catch (error) {
-    if (!isAppError(error) || !error.retryable) throw error;
-    ctx.log.warn({ endpoint: row.name, code: error.code, internal: error.internal }, "endpoint does not answer");
+    const silent = isAppError(error) ? error.retryable : error instanceof DOMException && error.name === "TimeoutError";
+    if (!silent) throw error;
+    ctx.log.warn(
+      { endpoint: row.name, error: isAppError(error) ? (error.internal ?? error.code) : String(error) },
+      "endpoint does not answer",
+    );
     await record((tx) => endpointUnreachable(tx, row.id));
   }
 }

@@ -1,5 +1,6 @@
 /** Optimistic locking of plain configuration: a request may name the generation it has seen (ETag, If-Match). */
 import { AppError } from "#domain/error.ts";
+import { canonicalJson } from "#domain/json.ts";
 
 /** `new`: only when there is none yet. A number: only when that is the generation now. Undefined: whatever is there. */
 export type IfGeneration = number | "new" | undefined;
@@ -17,4 +18,12 @@ export function checkGeneration(expected: IfGeneration, written: number, what: s
       },
     ],
   });
+}
+
+/** Whether a row already says everything that is wanted; JSON columns are compared by value. */
+export function unchanged<T extends object>(row: T | undefined, wanted: Readonly<Record<string, unknown>>): row is T {
+  if (row === undefined) return false;
+  return Object.entries(wanted).every(
+    ([column, value]) => canonicalJson((row as Record<string, unknown>)[column]) === canonicalJson(value),
+  );
 }

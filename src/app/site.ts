@@ -3,7 +3,7 @@ import type { SiteView, SiteWrite } from "#domain/catalogue.ts";
 import { AppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { AppContext } from "#app/context.ts";
-import { checkGeneration, type IfGeneration } from "#app/generation.ts";
+import { checkGeneration, unchanged, type IfGeneration } from "#app/generation.ts";
 import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
@@ -22,16 +22,18 @@ export const putSite = useCase(
   async (ctx, site: SiteWrite & { readonly ifGeneration?: IfGeneration }): Promise<SiteView> => {
     await ctx.platform.endpoints.openFabric(site.fabric.kind, site.fabric.config).close();
     await write(ctx, async (tx) => {
-      const { generation } = await siteUpsert(tx, {
-        id: newId("site", ctx.clock),
-        organization_id: ctx.platform.operatorId,
-        name: site.name,
-        kind: site.kind,
-        location: site.location,
-        fabric_kind: site.fabric.kind,
-        fabric_config: JSON.stringify(site.fabric.config),
-      });
-      checkGeneration(site.ifGeneration, generation, `site ${site.name}`);
+      const before = (await siteList(tx)).find(({ name }) => name === site.name);
+      const wanted = { name: site.name, kind: site.kind, location: site.location, fabric_kind: site.fabric.kind };
+      // The same again is no change: adapters in use stay open.
+      const written = unchanged(before, { ...wanted, fabric_config: site.fabric.config })
+        ? { generation: before.generation + 1 }
+        : await siteUpsert(tx, {
+            id: newId("site", ctx.clock),
+            organization_id: ctx.platform.operatorId,
+            ...wanted,
+            fabric_config: JSON.stringify(site.fabric.config),
+          });
+      checkGeneration(site.ifGeneration, written.generation, `site ${site.name}`);
       await auditInsert(tx, auditOf(ctx, { site: site.name, fabric: site.fabric.kind }));
     });
     return siteView(await theSite(ctx, site.name));
