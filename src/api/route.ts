@@ -4,7 +4,7 @@ import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import { listEvents } from "#app/event.ts";
 import { eventHead } from "#app/request.ts";
-import { eventQuerySchema } from "#api/event.ts";
+import type { eventQuerySchema } from "#api/event.ts";
 import { eventStream } from "#api/event-stream.ts";
 import { apiLimits } from "#api/limits.ts";
 import { outcomeOf, type Outcome } from "#api/once.ts";

@@ -40,12 +40,12 @@ export function makeSchemaSet(dialect: Dialect): SchemaSet {
       const definitionsOf = ($defs ?? definitions ?? {}) as Record<string, JsonSchema>;
       for (const [name, definition] of Object.entries(definitionsOf)) {
         if (name.startsWith("__")) continue;
-        const component = rewrite(definition, definitionsOf, dialect) as JsonSchema;
+        const component = rewrite(definition, dialect) as JsonSchema;
         const known = components.get(name);
         assert(known === undefined || canonicalJson(known) === canonicalJson(component), `two schemas are called ${name}`);
         components.set(name, component);
       }
-      return rewrite(root, definitionsOf, dialect) as JsonSchema;
+      return rewrite(root, dialect) as JsonSchema;
     },
   };
 }
@@ -57,13 +57,13 @@ function simplify(zodSchema: z.core.$ZodTypes, jsonSchema: JsonSchema): void {
   if (jsonSchema["maximum"] === Number.MAX_SAFE_INTEGER) delete jsonSchema["maximum"];
 }
 
-/** Points references at the components; a reference to an unnamed definition is replaced by it (only `z.json()` makes them: any JSON). */
-function rewrite(value: unknown, definitions: Record<string, JsonSchema>, dialect: Dialect): unknown {
-  if (Array.isArray(value)) return value.map((item) => rewrite(item, definitions, dialect));
+/** Points references at the components. Only `z.json()` makes unnamed definitions, and they say: any JSON. */
+function rewrite(value: unknown, dialect: Dialect): unknown {
+  if (Array.isArray(value)) return value.map((item) => rewrite(item, dialect));
   if (typeof value !== "object" || value === null) return value;
   const { $ref, ...rest } = value as JsonSchema;
-  const members = Object.entries(rest).map(([member, inner]) => [member, rewrite(inner, definitions, dialect)] as const);
-  if (typeof $ref !== "string") return Object.fromEntries(members);
+  const members = Object.fromEntries(Object.entries(rest).map(([member, inner]) => [member, rewrite(inner, dialect)]));
+  if (typeof $ref !== "string") return members;
   const name = $ref.split("/").pop()!;
-  return name.startsWith("__") ? Object.fromEntries(members) : { $ref: dialect.reference(name), ...Object.fromEntries(members) };
+  return name.startsWith("__") ? members : { $ref: dialect.reference(name), ...members };
 }

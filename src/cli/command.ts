@@ -1,6 +1,6 @@
 /** Small pieces every file of commands uses. */
 import { readFileSync } from "node:fs";
-import { Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { openSession, type Session } from "#cli/session.ts";
 
 /** The action of a command that talks to the server: session first, then commander's own arguments and options. */
