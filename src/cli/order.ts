@@ -1,7 +1,7 @@
 /** Orders: the plan is shown, then carried out exactly, and its run followed. */
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
-import { ask, type Schemas } from "#sdk/client.ts";
+import { ask, ProblemError, type Schemas, UnreachableError } from "#sdk/client.ts";
 import { allPages, withSession, wholeNumber } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
 import { addChangeOptions, changeOf, type ChangeOptions, makePlan, type Plan, type PlanRequest, planText, readPlan } from "#cli/plan.ts";
@@ -82,10 +82,13 @@ export async function orderChange(session: Session, request: PlanRequest, option
   await orderPlan(session, await makePlan(session, request), options);
 }
 
+const placePatienceMs = 60_000;
+const repeatMs = 500;
+
 async function orderPlan(session: Session, plan: Plan, options: OrderOptions): Promise<void> {
   session.say(`${planText(plan)}\n`);
   if (options.yes !== true && !session.json && process.stdin.isTTY && process.stderr.isTTY) await confirm();
-  const order = await ask(session.client.POST("/v1/orders", { body: { plan: plan.id, hash: plan.hash } }));
+  const order = await place(session, plan);
   if (options.wait === false) {
     session.show(order, () => `${strong(order.vappName)}: ordered\n${faint(`follow it:  strat run show ${order.run} --wait`)}`);
     return;
@@ -96,6 +99,21 @@ async function orderPlan(session: Session, plan: Plan, options: OrderOptions): P
   if (session.json) session.show({ ...settled, steps: run.steps }, () => "");
   checkOutcome(run);
   if (!session.json) process.stdout.write(`${await resultText(session, settled, Date.now() - started)}\n`);
+}
+
+/** When the answer is lost the question is repeated under the same key: it is carried out once, whatever happened to the server. */
+async function place(session: Session, plan: Plan): Promise<Order> {
+  const header = { "Idempotency-Key": crypto.randomUUID() };
+  const until = Date.now() + placePatienceMs;
+  for (;;) {
+    try {
+      return await ask(session.client.POST("/v1/orders", { params: { header }, body: { plan: plan.id, hash: plan.hash } }));
+    } catch (error) {
+      const mayRepeat = error instanceof UnreachableError || (error instanceof ProblemError && error.problem.retryable);
+      if (!mayRepeat || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, repeatMs));
+    }
+  }
 }
 
 async function confirm(): Promise<void> {

@@ -60,11 +60,12 @@ export function registerImageBuild(program: Command): void {
     );
 }
 
+/** Recipes come along: three folders above this file in a clone, one above the bundle. */
 function recipeFolder(name: string, given: string | undefined): string {
-  // In the bundle this file lies in dist/, in a clone two folders deeper.
-  const folder = given === undefined ? fileURLToPath(new URL(`../../../images/${name}`, import.meta.url)) : resolve(given);
-  if (!existsSync(folder)) throw new CliError(exitCodes.notFound, `there is no recipe at ${folder}; name its folder with --recipe`);
-  return folder;
+  const own = [`../../../images/${name}`, `../images/${name}`].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  const folder = given === undefined ? own.find((path) => existsSync(path)) : resolve(given);
+  if (folder !== undefined && existsSync(folder)) return folder;
+  throw new CliError(exitCodes.notFound, `there is no recipe ${given ?? name}; name its folder with --recipe`);
 }
 
 /** The agent answers one JSON line a stage, the last one with the image or an error. */
