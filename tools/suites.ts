@@ -35,7 +35,8 @@ export const suites: readonly SuiteInfo[] = [
   suite("sagas", ["test/sagas/**/*.test.ts"]),
   suite("endpoints", ["test/endpoints/**/*.test.ts"], { exclude: ["test/endpoints/sim*.test.ts"], needsSite: true, slow: true }),
   suite("e2e", ["test/e2e/**/*.test.ts"], { needsSite: true, slow: true }),
-  suite("chaos", ["test/chaos/**/*.test.ts"], { slow: true }),
+  suite("chaos", ["test/chaos/**/*.test.ts"], { exclude: ["test/chaos/real-*.test.ts"], slow: true }),
+  suite("chaos-real", ["test/chaos/real-*.test.ts"], { needsSite: true, slow: true }),
 ];
 
 /** Files of one suite, from the root of the clone. */

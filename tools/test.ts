@@ -33,7 +33,7 @@ function reasonNotTo(suite: SuiteInfo, args: readonly string[], named: readonly 
   const { name, needsSite } = suite;
   if (named.length > 0 && !named.includes(name)) return "not asked for";
   if (suiteFiles(suite).length === 0) return "it has no test files";
-  if (name === "chaos" && named.length === 0 && !args.includes("--chaos")) return "it kills databases and takes minutes; add --chaos";
+  if (name.startsWith("chaos") && named.length === 0 && !args.includes("--chaos")) return "it kills databases and takes minutes; add --chaos";
   if (needsSite && args.includes("--quick")) return "--quick leaves out what starts daemons";
   if (needsSite && shortcoming !== undefined) return shortcoming;
   return null;

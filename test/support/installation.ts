@@ -31,6 +31,7 @@ import type { PlanRequest, PlanView } from "#domain/plan.ts";
 import type { RunOutcome } from "#domain/saga.ts";
 import type { Engine, RunWork } from "#engine/contract.ts";
 import { startEngine } from "#engine/engine.ts";
+import { linuxFabricFactory } from "#fabrics/linux/fabric.ts";
 import { simFabricFactory } from "#fabrics/sim/fabric.ts";
 import { systemClock } from "#lib/clock.ts";
 import { makeLog, silentLog } from "#lib/log.ts";
@@ -40,6 +41,8 @@ import { deploy } from "#processes/deploy.ts";
 import { repair } from "#processes/repair.ts";
 import { start } from "#processes/start.ts";
 import { stop } from "#processes/stop.ts";
+import { libvirtFactory } from "#providers/libvirt/provider.ts";
+import { lxdFactory } from "#providers/lxd/provider.ts";
 import { SimControl, type SimDump } from "#providers/sim/control.ts";
 import { simFactory } from "#providers/sim/provider.ts";
 import type { Database } from "#store/database.ts";
@@ -162,7 +165,7 @@ export async function openPlatform(
     ...installation,
     policy: new PolicyGate(await policyList(database)),
     secrets: SecretBox.fromFile(join(home, "secret.key")),
-    endpoints: new EndpointRegistry(database, [simFactory], [simFabricFactory]),
+    endpoints: new EndpointRegistry(database, [simFactory, libvirtFactory, lxdFactory], [simFabricFactory, linuxFabricFactory]),
     processes: new Map([...builtIn, ...processes].map((process) => [process.name, process])),
   };
 }
@@ -187,7 +190,7 @@ async function registerSim(database: Database, home: string, socket: string, end
 }
 
 /** Asks the table, not an engine: the run may be carried out by any process. */
-async function waitForOrder(database: Database, order: OrderView, timeoutMs: number): Promise<RunOutcome> {
+async function waitForOrder(database: Database, order: Pick<OrderView, "id" | "summary">, timeoutMs: number): Promise<RunOutcome> {
   const deadline = Date.now() + timeoutMs;
   const id = parseId("order", order.id);
   for (;;) {

@@ -1,0 +1,158 @@
+/**
+ * Kills along the way: one run is killed at one fault point after the other, each time in a new process that goes on with it, until it
+ * has ended in spite of everything. Where side by side steps pass a point too early, the next run begins with that point. As few runs as
+ * possible, because on a real site every run boots a machine; every point is hit, and each hit is a process that really died of SIGKILL.
+ */
+import type { Sql } from "./sql.ts";
+import { startControl, within, type ControlOptions, type ControlProcess } from "./chaos-process.ts";
+import type { Expected } from "./world-verdict.ts";
+
+export interface Throughout {
+  readonly points: readonly string[];
+  readonly prefix: string;
+  readonly control: ControlOptions;
+  readonly sql: Sql;
+  /** Runs at most: more means that points are not reached at all. */
+  readonly runs: number;
+  /** Brings a vApp into the state before. */
+  prepare(control: ControlProcess, name: string): Promise<void>;
+  request(name: string): object;
+  readonly outcome: string;
+  readonly expected: Expected;
+  judge(expected: Readonly<Record<string, Expected>>): Promise<string[]>;
+  readonly patienceMs: number;
+}
+
+export interface Verdict {
+  readonly problems: readonly string[];
+  /** In the order they were hit. */
+  readonly hits: readonly string[];
+  readonly runs: number;
+}
+
+interface Latest {
+  readonly id: string;
+  readonly state: string;
+  readonly action: string;
+}
+
+export async function killThroughout(chaos: Throughout): Promise<Verdict> {
+  const hits: string[] = [];
+  const problems: string[] = [];
+  let runs = 0;
+  while (hits.length < chaos.points.length && runs < chaos.runs) {
+    const name = `${chaos.prefix}${runs}`;
+    runs += 1;
+    problems.push(...(await oneRun(chaos, name, hits)));
+    problems.push(...(await chaos.judge({ [name]: chaos.expected })).map((problem) => `${name}: ${problem}`));
+  }
+  return { problems, hits, runs };
+}
+
+async function oneRun(chaos: Throughout, name: string, hits: string[]): Promise<string[]> {
+  let control = startControl(chaos.control);
+  try {
+    await control.go();
+    await chaos.prepare(control, name);
+    const before = await latestOrder(chaos.sql, name);
+    const missed = new Set<string>();
+    let isOrdered = false;
+    for (;;) {
+      const order = await latestOrder(chaos.sql, name);
+      const run = order?.id === before?.id ? undefined : order;
+      const point = await nextPoint(chaos, run, new Set([...hits, ...missed]));
+      if (point === undefined) break;
+      control = await armed(chaos, control, point, isOrdered);
+      if (!isOrdered) void control.order(chaos.request(name)).catch(() => {});
+      isOrdered = true;
+      if (await diedBeforeEnd(chaos, control, name, before?.id)) hits.push(point);
+      else missed.add(point);
+    }
+    if (await isDead(control)) {
+      control = startControl(chaos.control);
+      await control.go();
+    }
+    await ended(chaos, name, before?.id);
+    const order = await latestOrder(chaos.sql, name);
+    const problems = order?.state === chaos.outcome ? [] : [`${name} ended ${order?.state}, not ${chaos.outcome}; ${control.stderr()}`];
+    const closed = await control.stop();
+    if (closed !== "0") problems.push(`the control plane ended with ${closed}: ${control.stderr()}`);
+    return problems;
+  } finally {
+    await control.kill();
+  }
+}
+
+/** A living process is armed at once; a dead one has a successor that is armed before it looks at what is to be done. */
+async function armed(chaos: Throughout, control: ControlProcess, point: string, isOrdered: boolean): Promise<ControlProcess> {
+  if (!(await isDead(control))) {
+    await control.arm(point);
+    return control;
+  }
+  const next = startControl(chaos.control);
+  await next.arm(point);
+  // It may die before it is ready: that is what it is for.
+  const going = next.go().catch(() => {});
+  if (!isOrdered) await going;
+  return next;
+}
+
+/** The first point not hit yet that this run can still pass; undefined when it has ended or can pass none. */
+async function nextPoint(chaos: Throughout, run: Latest | undefined, done: ReadonlySet<string>): Promise<string | undefined> {
+  const open = chaos.points.filter((point) => !done.has(point));
+  if (run === undefined) return open[0];
+  const rows = await chaos.sql<{ finished: boolean }>(
+    `select r.finished_at is not null as finished from run r join "order" o on o.run_id = r.id where o.id = $1`,
+    [run.id],
+  );
+  const settled = await chaos.sql<{ what: string }>(
+    `select phase || ':' || step_id as what from run_journal j join "order" o on o.run_id = j.run_id where o.id = $1 and type = 'step'`,
+    [run.id],
+  );
+  const passed = new Set(settled.map(({ what }) => what));
+  if (rows[0]!.finished) return undefined;
+  return open.find((point) => !passed.has(point.slice(0, point.lastIndexOf(":"))));
+}
+
+async function latestOrder(sql: Sql, name: string): Promise<Latest | undefined> {
+  const rows = await sql<Latest>(
+    `select o.id, o.state, o.action from "order" o join vapp v on v.id = o.vapp_id where v.name = $1 order by o.id desc limit 1`,
+    [name],
+  );
+  return rows[0];
+}
+
+/** True when the process died; false when the run ended without it. */
+async function diedBeforeEnd(chaos: Throughout, control: ControlProcess, name: string, before: string | undefined): Promise<boolean> {
+  let isOver = false;
+  const died = control.exited.then((how) => {
+    isOver = true;
+    if (how !== "SIGKILL") throw new Error(`the control plane ended with ${how}: ${control.stderr()}`);
+    return true;
+  });
+  const watched = (async () => {
+    while (!isOver) {
+      const order = await latestOrder(chaos.sql, name);
+      if (order !== undefined && order.id !== before && order.state !== "running") break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    // A point after the end of the run is still to come.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return isOver;
+  })();
+  return within(Promise.race([died, watched]), chaos.patienceMs, `the process to die or ${name} to end; it says ${control.stderr()}`);
+}
+
+async function isDead(control: ControlProcess): Promise<boolean> {
+  return Promise.race([control.exited.then(() => true), new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 0))]);
+}
+
+async function ended(chaos: Throughout, name: string, before: string | undefined): Promise<void> {
+  const deadline = Date.now() + chaos.patienceMs;
+  for (;;) {
+    const order = await latestOrder(chaos.sql, name);
+    if (order !== undefined && order.id !== before && order.state !== "running") return;
+    if (Date.now() > deadline) throw new Error(`the run of ${name} has not ended in ${chaos.patienceMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
