@@ -55,6 +55,12 @@ export async function libvirtdEnsure(agent: AgentContext, holder: ProcessIdentit
 }
 
 /** Starts LXD when it does not run, waits until it is ready, and makes the storage pool. Returns the pool's driver. */
+/**
+ * The site's folder as its own namespace sees it. Containers run as unprivileged ids that must be able to walk down to their root file
+ * system, which they cannot where the home lies below a folder such as /root.
+ */
+const lxdFolderInside = "/run/site/lxd";
+
 export async function lxdEnsure(agent: AgentContext, holder: ProcessIdentity): Promise<string> {
   const { layout } = agent;
   const pidFile = join(layout.folder, "lxd.site-pid");
@@ -62,7 +68,7 @@ export async function lxdEnsure(agent: AgentContext, holder: ProcessIdentity): P
     const log = join(layout.folder, "lxd.out");
     const logFile = join(layout.folder, "lxd.log");
     // A busy box may still hold the old socket file of a killed LXD; LXD replaces it itself.
-    await daemonStart(holder, pidFile, log, ["env", `LXD_DIR=${layout.lxdFolder}`, "lxd", "--logfile", logFile]);
+    await daemonStart(holder, pidFile, log, ["env", `LXD_DIR=${lxdFolderInside}`, "lxd", "--logfile", logFile]);
     await waitUntil(agent, "lxd", log, async () => {
       const answer = await unixRequest({ socket: layout.lxdSocket, method: "GET", path: "/internal/ready" }).catch(() => null);
       return answer?.status === 200;
@@ -74,7 +80,7 @@ export async function lxdEnsure(agent: AgentContext, holder: ProcessIdentity): P
 /** Ends both daemons in an orderly way, so that their data can be used again. Guests are ended by the holder's death. */
 export async function daemonsStop(agent: AgentContext, holder: ProcessIdentity): Promise<void> {
   const { layout, clock } = agent;
-  await exec("nsenter", insideArguments(holder, ["env", `LXD_DIR=${layout.lxdFolder}`, "lxd", "shutdown", "--timeout", "20"]), {
+  await exec("nsenter", insideArguments(holder, ["env", `LXD_DIR=${lxdFolderInside}`, "lxd", "shutdown", "--timeout", "20"]), {
     timeoutMs: 30_000,
   }).catch((error: unknown) => agent.log.warn({ error }, "lxd did not shut down and will be killed"));
   const pid = await readPid(join(layout.libvirtFolder, "libvirtd.site-pid"));

@@ -38,19 +38,15 @@ export function registerEvidence(program: Command): void {
       }),
     );
   program
-    .command("bill")
-    .description("what a project or a vApp costs, line by line")
-    .option("--vapp <vapp>", "of one vApp")
-    .option("--project <project>", "of one project; default: default")
+    .command("bill [vapp]")
+    .description("what a vApp or a project cost, line by line")
+    .option("--project <project>", "of one project; without a vApp: project default")
     .option("--from <time>", "RFC 3339; default: the beginning")
     .option("--to <time>", "RFC 3339; default: now")
     .action(
-      withSession(async (session, query: { vapp?: string; project?: string; from?: string; to?: string }) => {
-        const bill = await ask(
-          session.client.GET("/v1/bill", {
-            params: { query: { vapp: query.vapp, project: query.project, from: query.from, to: query.to } as object },
-          }),
-        );
+      withSession(async (session, vapp: string | undefined, { project, from, to }: { project?: string; from?: string; to?: string }) => {
+        const given = Object.entries({ vapp, project, from, to }).filter(([, value]) => value !== undefined);
+        const bill = await ask(session.client.GET("/v1/bill", { params: { query: Object.fromEntries(given) } }));
         session.show(bill, () => billText(bill));
       }),
     );

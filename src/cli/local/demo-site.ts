@@ -52,7 +52,7 @@ export async function localSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   const socket = agentSocket(home);
   await background.ensure(
     "agent",
-    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", agentSiteName(home)],
+    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
@@ -77,7 +77,7 @@ export async function localSiteDown(options: Pick<DemoSiteOptions, "home" | "bac
   // A site can only be taken down by its agent, so one that died is started again for it.
   await background.ensure(
     "agent",
-    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", agentSiteName(home)],
+    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
@@ -115,7 +115,7 @@ function agentSocket(home: string): string {
 }
 
 /** Namespaces are named after it, so two installations on one machine need two names; the same home always has the same. */
-function agentSiteName(home: string): string {
+export function demoSiteName(home: string): string {
   return `local-${createHash("sha256").update(home).digest("hex").slice(0, 6)}`;
 }
 
