@@ -1,15 +1,13 @@
 /** `strat image build`: an agent builds the image from its recipe, and the catalogue learns where its variants lie. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { AppError, type ErrorCode, type Refusal } from "#domain/error.ts";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { withSession } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
 import { bytes, plural } from "#cli/text.ts";
-import { unixStream } from "#lib/unix-http.ts";
+import { agentStream } from "#cli/local/agent-stream.ts";
 
 const buildLimitMs = 30 * 60_000;
 
@@ -26,12 +24,6 @@ interface BuiltImage {
   }[];
 }
 
-interface BuildLine {
-  readonly phase?: string;
-  readonly image?: BuiltImage;
-  readonly error?: { readonly code: ErrorCode; readonly message: string; readonly detail: readonly Refusal[] };
-}
-
 export function registerImageBuild(program: Command): void {
   const image = program.commands.find((command) => command.name() === "image");
   if (image === undefined) throw new Error("image commands are registered first");
@@ -45,7 +37,9 @@ export function registerImageBuild(program: Command): void {
       withSession(async (session, name: string, options: { agent: string; recipe?: string; cache?: string }) => {
         const recipe = recipeFolder(name, options.recipe);
         const body = { recipe, ...(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }) };
-        const built = await buildAt(options.agent, body, (stage) => session.say(`${name}: ${stage}`));
+        const onPhase = (phase: string) => session.say(`${name}: ${phase}`);
+        const call = { socket: options.agent, method: "POST", path: "/v1/images/build", body, timeoutMs: buildLimitMs, onPhase } as const;
+        const { image: built } = await agentStream<{ image: BuiltImage }>(call);
         const write: Schemas["ImagePut"] = {
           recipeHash: built.recipeHash,
           variants: built.variants.map(({ format, digest, sizeBytes, path }) => ({ format, digest, sizeBytes, path })),
@@ -66,18 +60,4 @@ function recipeFolder(name: string, given: string | undefined): string {
   const folder = given === undefined ? own.find((path) => existsSync(path)) : resolve(given);
   if (folder !== undefined && existsSync(folder)) return folder;
   throw new CliError(exitCodes.notFound, `there is no recipe ${given ?? name}; name its folder with --recipe`);
-}
-
-/** The agent answers one JSON line a stage, the last one with the image or an error. */
-async function buildAt(socket: string, body: object, say: (stage: string) => void): Promise<BuiltImage> {
-  return await unixStream({ socket, method: "POST", path: "/v1/images/build", body, timeoutMs: buildLimitMs }, async (response) => {
-    for await (const text of createInterface({ input: response })) {
-      const line = JSON.parse(text) as BuildLine;
-      if (line.image !== undefined) return line.image;
-      if (line.error !== undefined) throw new AppError(line.error.code, line.error.message, { detail: line.error.detail });
-      if (line.phase === undefined) throw new AppError("endpoint_refused", `the agent does not build this: ${text.slice(0, 200)}`);
-      say(line.phase);
-    }
-    throw new AppError("endpoint_unreachable", "the agent ended the build without an answer");
-  });
 }
