@@ -209,13 +209,11 @@ export async function quotaProblems(sql: Sql): Promise<string[]> {
     .map(({ dimension, used, living }) => `quota: ${used} ${dimension} are taken and ${living} live`);
 }
 
-/** Rules of single tables that no transaction may break. */
+/** Rules of single tables that no constraint of the schema enforces. */
 async function tableProblems(sql: Sql): Promise<string[]> {
   const rules: Readonly<Record<string, string>> = {
-    "a step settled twice": `select run_id || ' ' || step_id as what from run_journal where type = 'step' group by run_id, step_id, phase having count(*) > 1`,
     "a run has ended and its order has not, or the other way round": `select r.id::text as what from run r join "order" o on o.run_id = r.id
       where (r.finished_at is null) <> (o.finished_at is null) or (r.finished_at is not null and r.state <> o.state)`,
-    "two living segments have the same prefix": `select prefix::text as what from segment where prefix is not null group by prefix having count(*) > 1`,
     "a ledger repeats a state": `select name as what from (select name, state, lag(state) over (partition by resource_id order by seq) as before from ledger) l
       where state = before`,
     "a vApp's events have gaps": `select v.name as what from vapp v left join event e on e.vapp_id = v.id
