@@ -39,7 +39,7 @@ test("order, show, exec, bill, delete: the way of a vApp", async () => {
 
   expect(await strat(["vapp", "exec", "hello", "node-0", "--", "/bin/echo", "hi"])).toMatchObject({ code: 0, stdout: "hi\n" });
   expect(await strat(["vapp", "exec", "hello", "node-0", "--", "/bin/false"])).toMatchObject({ code: 1 });
-  expect((await strat(["bill", "--vapp", "hello"])).stdout).toMatch(/EUR {2}hello, /);
+  expect((await strat(["bill", "hello"])).stdout).toMatch(/EUR {2}hello, /);
 
   const events = (await strat(["events", "--vapp", "hello"])).stdout.trim().split("\n");
   expect(events[0]).toContain("order.accepted");

@@ -3,6 +3,9 @@
  * installation's mark and whose row says released (I7); an object with our mark and no row at all is reported, never removed.
  */
 import type { CallContext } from "#domain/context.ts";
+import { isAppError } from "#domain/error.ts";
+import type { Fabric } from "#fabric/contract.ts";
+import type { Provider } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
 import { endpointList, siteList } from "#store/site.ts";
 import { exposureReleased, machineReleased, segmentReleased } from "#store/vapp.ts";
@@ -10,30 +13,47 @@ import { exposureReleased, machineReleased, segmentReleased } from "#store/vapp.
 const callTimeoutMs = 30_000;
 
 export async function removeOrphans(platform: Platform, ctx: CallContext): Promise<void> {
-  const own = () => ({ ...ctx, signal: AbortSignal.any([ctx.signal, AbortSignal.timeout(callTimeoutMs)]) });
-  const { database, installationId } = platform;
-  for (const endpoint of await endpointList(database)) {
-    if (endpoint.state !== "ready") continue;
-    const provider = platform.endpoints.providerOf(endpoint);
-    for (const { name, owner } of await provider.machineList(own())) {
-      if (owner?.installation !== installationId) continue;
-      if (await orphaned(ctx, "machine", name, await machineReleased(database, owner.object)))
-        await provider.machineRemove(own(), { name, owner });
-    }
+  for (const endpoint of await endpointList(platform.database)) {
+    if (endpoint.state === "ready")
+      await aside(ctx, endpoint.name, () => removeMachines(platform, ctx, platform.endpoints.providerOf(endpoint)));
   }
-  for (const site of await siteList(database)) {
-    const fabric = await platform.endpoints.fabric(site.id);
-    for (const { name, owner } of await fabric.exposureList(own())) {
-      if (owner?.installation !== installationId) continue;
-      if (await orphaned(ctx, "exposure", name, await exposureReleased(database, owner.object)))
-        await fabric.exposureRemove(own(), { name, owner });
-    }
-    for (const { name, owner } of await fabric.segmentList(own())) {
-      if (owner?.installation !== installationId) continue;
-      if (await orphaned(ctx, "segment", name, await segmentReleased(database, owner.object)))
-        await fabric.segmentRemove(own(), { name, owner });
-    }
+  for (const site of await siteList(platform.database)) {
+    await aside(ctx, site.name, async () => removeNetworks(platform, ctx, await platform.endpoints.fabric(site.id)));
   }
+}
+
+/** A place that does not answer is none of the others' business; it is looked at again next time. */
+async function aside(ctx: CallContext, name: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    ctx.log.warn({ name, error: isAppError(error) ? (error.internal ?? error.code) : String(error) }, "orphans could not be looked for");
+  }
+}
+
+async function removeMachines({ database, installationId }: Platform, ctx: CallContext, provider: Provider): Promise<void> {
+  for (const { name, owner } of await provider.machineList(timed(ctx))) {
+    if (owner?.installation !== installationId) continue;
+    if (await orphaned(ctx, "machine", name, await machineReleased(database, owner.object)))
+      await provider.machineRemove(timed(ctx), { name, owner });
+  }
+}
+
+async function removeNetworks({ database, installationId }: Platform, ctx: CallContext, fabric: Fabric): Promise<void> {
+  for (const { name, owner } of await fabric.exposureList(timed(ctx))) {
+    if (owner?.installation !== installationId) continue;
+    if (await orphaned(ctx, "exposure", name, await exposureReleased(database, owner.object)))
+      await fabric.exposureRemove(timed(ctx), { name, owner });
+  }
+  for (const { name, owner } of await fabric.segmentList(timed(ctx))) {
+    if (owner?.installation !== installationId) continue;
+    if (await orphaned(ctx, "segment", name, await segmentReleased(database, owner.object)))
+      await fabric.segmentRemove(timed(ctx), { name, owner });
+  }
+}
+
+function timed(ctx: CallContext): CallContext {
+  return { ...ctx, signal: AbortSignal.any([ctx.signal, AbortSignal.timeout(callTimeoutMs)]) };
 }
 
 async function orphaned(ctx: CallContext, noun: string, name: string, released: boolean | null): Promise<boolean> {
