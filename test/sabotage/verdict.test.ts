@@ -47,10 +47,6 @@ test.each([
     `insert into secret (id, organization_id, vapp_id, name, ciphertext) select gen_random_uuid(), organization_id, id, 's', '\\x00' from vapp where name = 'dead'`,
   ],
   ["quota: ", `update quota_balance set used = used + 1 where dimension = 'vcpus'`],
-  [
-    "a step settled twice",
-    `insert into run_journal select (jsonb_populate_record(j, jsonb_build_object('seq', 999))).* from run_journal j limit 1`,
-  ],
   ["a run has ended and its order has not", `update "order" set finished_at = null`],
   ["events have gaps", `delete from event where vapp_id = ${living} and seq = 2`],
   [
