@@ -3,8 +3,7 @@
  * loops, API. Several processes may share one database; what only one may do runs under leadership.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { startApi } from "#api/server.ts";
 import type { Platform } from "#app/context.ts";
@@ -41,6 +40,7 @@ import { eventSequence } from "#store/event.ts";
 import { organizationIds, policyList } from "#store/installation.ts";
 import { migrate } from "#store/migrate.ts";
 import { migrations } from "#store/migrations/all.ts";
+import { ownFile } from "#lib/own-file.ts";
 
 export const builtInProcesses = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
 
@@ -167,7 +167,7 @@ async function nobodyElse(database: Database, processId: string): Promise<boolea
 }
 
 function offeringsThatComeAlong() {
-  const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "offerings");
+  const folder = ownFile("offerings");
   return readdirSync(folder)
     .filter((file) => file.endsWith(".yaml"))
     .sort()

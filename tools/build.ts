@@ -1,37 +1,82 @@
 /**
- * `npm run build`: bundles the command line (which holds the server, too) into dist/strat.mjs, and proves that the bundle starts. Packages
- * stay outside the bundle: they carry binaries and WebAssembly that a bundler would break.
+ * `npm run build`: an installable package in dist/ (`npm pack ./dist`). Every source file becomes JavaScript in its place, so that files
+ * that start each other (workers, the agent's relay) find each other as in a clone; `#layer/file.ts` is mapped
+ * by the package's imports, relative specifiers are rewritten.
+ * Then the result is proved: it starts a control plane on a database of its own, which answers and keeps its heartbeat.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { root } from "./suites.ts";
 
-const entry = join(root, "src/cli/main.ts");
-const bundle = join(root, "dist/strat.mjs");
-const startLimitMs = 20_000;
+const dist = join(root, "dist");
+const startLimitMs = 60_000;
+/** Longer than a heartbeat lives, so that a worker that did not start would show. */
+const heartbeatLifeMs = 15_000;
 
-if (!existsSync(entry)) {
-  console.error("src/cli/main.ts is missing: there is nothing to build");
-  process.exit(1);
+async function compile(): Promise<number> {
+  rmSync(dist, { recursive: true, force: true });
+  const entryPoints = globSync("src/**/*.ts", { cwd: root, exclude: (path) => path.endsWith(".test.ts") });
+  await build({
+    entryPoints: entryPoints.filter((path) => !path.endsWith(".test.ts")).map((path) => join(root, path)),
+    outbase: root,
+    outdir: dist,
+    bundle: false,
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    logLevel: "warning",
+  });
+  for (const file of globSync("src/**/*.js", { cwd: dist })) {
+    const path = join(dist, file);
+    writeFileSync(path, readFileSync(path, "utf8").replaceAll(/((?:from|import)\s*\(?\s*"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"'));
+  }
+  for (const script of globSync("src/**/*.sh", { cwd: root })) cpSync(join(root, script), join(dist, script));
+  for (const folder of ["offerings", "images", "bin"]) cpSync(join(root, folder), join(dist, folder), { recursive: true });
+  for (const file of ["README.md", "LICENSE"]) cpSync(join(root, file), join(dist, file));
+  const { name, version, description, license, type, engines, bin, dependencies, optionalDependencies } = JSON.parse(
+    readFileSync(join(root, "package.json"), "utf8"),
+  ) as Record<string, unknown>;
+  const imports = { "#*.ts": "./src/*.js" };
+  const made = { name, version, description, license, type, engines, bin, imports, dependencies, optionalDependencies };
+  writeFileSync(join(dist, "package.json"), `${JSON.stringify(made, null, 2)}\n`);
+  return entryPoints.length;
 }
+
+/** Starts what was built in a copy outside the clone, with nothing but the packages beside it. */
+async function prove(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "stratiform-build-"));
+  const copy = join(folder, "package");
+  cpSync(dist, copy, { recursive: true });
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  const child = spawn(process.execPath, [join(copy, "bin/strat.mjs"), "up", "--json", "--port", "0", "--home", join(folder, "home")], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  let ended: number | null = null;
+  child.stderr.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8_000)));
+  const closed = new Promise<void>((resolve) => child.on("close", (code) => resolve(void (ended = code ?? 128))));
+  try {
+    const first = new Promise<string>((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
+    const limit = new Promise<never>((_, reject) => setTimeout(() => reject(new Error("it did not start in time")), startLimitMs).unref());
+    const said = await Promise.race([first, closed.then(() => ""), limit]);
+    if (said === "") throw new Error("it ended at once");
+    const { url } = JSON.parse(said) as { url: string };
+    await new Promise((resolve) => setTimeout(resolve, heartbeatLifeMs + 1_000));
+    const health = await fetch(`${url}/healthz`);
+    if (!health.ok || ended !== null) throw new Error(`after ${heartbeatLifeMs} ms it answers ${health.status}`);
+  } catch (error) {
+    throw new Error(`what was built does not run: ${String(error)}\n${log}`, { cause: error });
+  } finally {
+    child.kill("SIGTERM");
+    await closed;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const started = Date.now();
-await build({
-  entryPoints: [entry],
-  outfile: bundle,
-  bundle: true,
-  platform: "node",
-  target: "node24",
-  format: "esm",
-  packages: "external",
-  sourcemap: true,
-  logLevel: "warning",
-});
-const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-const said = execFileSync(process.execPath, [bundle, "--version"], { encoding: "utf8", timeout: startLimitMs }).trim();
-if (!said.includes(version)) {
-  console.error(`the bundle says "${said}" for --version, the package is ${version}`);
-  process.exit(1);
-}
-console.log(`dist/strat.mjs starts and is version ${version} (${Date.now() - started} ms)`);
+const files = await compile();
+await prove();
+console.log(`dist/: ${files} files, starts and stays up (${Date.now() - started} ms)`);

@@ -4,14 +4,14 @@ import type { ChildProcess } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import type { ReachTarget } from "#fabric/contract.ts";
 import type { AgentContext } from "#agent/agent-context.ts";
 import { siteNamespace } from "#agent/agent-context.ts";
 import { prefixContains } from "#agent/segments.ts";
+import { ownProgram } from "#lib/own-file.ts";
 
-const relayFile = fileURLToPath(new URL("./relay.ts", import.meta.url));
+const relayFile = ownProgram("agent/relay");
 const relayStartLimitMs = 10_000;
 /** Longer than the relay's own limit, so that its answer comes first. */
 const connectLimitMs = 7_000;

@@ -2,7 +2,6 @@
 import { access, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
 import { processIdentify } from "#lib/process-identity.ts";
@@ -11,8 +10,9 @@ import { unixRequest } from "#lib/unix-http.ts";
 import type { AgentContext } from "#agent/agent-context.ts";
 import type { SiteLayout } from "#agent/site-layout.ts";
 import { insideArguments } from "#agent/site-namespace.ts";
+import { ownFile } from "#lib/own-file.ts";
 
-const daemonScript = fileURLToPath(new URL("./site-daemon.sh", import.meta.url));
+const daemonScript = ownFile("src/agent/site-daemon.sh");
 const readyLimitMs = 60_000;
 export const storagePoolName = "stratiform";
 /** Upper limit of LXD's pool; the file behind it is sparse. */

@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { access, chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
 import { processIdentify, processIsAlive } from "#lib/process-identity.ts";
@@ -12,8 +11,9 @@ import type { SiteState } from "#agent/agent-state.ts";
 import { cgroupFoldersPlan, cgroupMountsParse, cgroupsCreate, cgroupsDelegate, cgroupsKill, cgroupsRemove } from "#agent/control-groups.ts";
 import type { SiteLayout } from "#agent/site-layout.ts";
 import { uplinkOf } from "#agent/site-layout.ts";
+import { ownFile } from "#lib/own-file.ts";
 
-const holderScript = fileURLToPath(new URL("./site-holder.sh", import.meta.url));
+const holderScript = ownFile("src/agent/site-holder.sh");
 const holderLimitMs = 10_000;
 
 /** User and group ids Debian reserves for libvirt; the lines exist only inside the site. */

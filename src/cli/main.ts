@@ -2,7 +2,7 @@
  * `strat`: the command line. A client of the API like any other, except for the commands of `cli/local/`, which start or use something
  * on this machine. Results go to stdout, everything else to stderr; `--json` makes results machine-readable everywhere.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { registerEvidence } from "#cli/evidence.ts";
 import { exitCodeHelp } from "#cli/exit.ts";
@@ -24,10 +24,8 @@ Examples:
   strat vapp exec hello node-0 -- uname -a    run a command in a machine
   strat vapp delete hello                     remove it with everything it is made of`;
 
-/** The package lies one folder above the bundle, and two above this file in a clone. */
 function version(): string {
-  const found = ["../package.json", "../../package.json"].map((path) => new URL(path, import.meta.url)).find((path) => existsSync(path));
-  return found === undefined ? "unknown" : (JSON.parse(readFileSync(found, "utf8")) as { version: string }).version;
+  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 }
 
 function makeProgram(): Command {

@@ -4,6 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import type { Clock, Log } from "#domain/context.ts";
+import { ownProgram } from "#lib/own-file.ts";
 
 /** Beats that may be lost before others take over, plus one. */
 const beatsPerLife = 6;
@@ -48,7 +49,7 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   Atomics.store(words, 0, now + BigInt(Math.round(options.ttlMs * 1e6)));
   const { databaseUrl, processId, ttlMs } = options;
   const workerData: HeartbeatWorkerData = { databaseUrl, processId, ttlMs, intervalMs: ttlMs / beatsPerLife, shared };
-  const worker = new Worker(new URL("./heartbeat-worker.ts", import.meta.url), { workerData, name: "heartbeat" });
+  const worker = new Worker(ownProgram("engine/heartbeat-worker"), { workerData, name: "heartbeat" });
   worker.unref();
   worker.on("message", () => options.onFenced());
   worker.on("error", (error) => options.log.error({ error: error.message }, "heartbeat thread failed"));

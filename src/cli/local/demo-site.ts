@@ -5,15 +5,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import type { Offering } from "#domain/blueprint.ts";
 import { unixRequest } from "#lib/unix-http.ts";
 import type { Schemas } from "#sdk/client.ts";
 import { agentStream } from "#cli/local/agent-stream.ts";
 import type { Background } from "#cli/local/background.ts";
-
-const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+import { ownFile, ownProgram } from "#lib/own-file.ts";
 
 /** What a PUT takes, with the name that goes into its path. */
 export type NamedSite = Schemas["SitePut"] & { readonly name: string };
@@ -52,7 +50,7 @@ export async function localSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   const socket = agentSocket(home);
   await background.ensure(
     "agent",
-    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
+    [ownProgram("agent/main"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
@@ -77,7 +75,7 @@ export async function localSiteDown(options: Pick<DemoSiteOptions, "home" | "bac
   // A site can only be taken down by its agent, so one that died is started again for it.
   await background.ensure(
     "agent",
-    [source("agent/main.ts"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
+    [ownProgram("agent/main"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
     () => answers(socket, "/v1/health"),
     startTimeoutMs,
   );
@@ -100,7 +98,7 @@ async function bringUp(socket: string, say: (line: string) => void): Promise<Sit
 }
 
 async function build(home: string, socket: string, name: string, say: (line: string) => void): Promise<NamedImage> {
-  const recipe = source(`../images/${name}`);
+  const recipe = ownFile(`images/${name}`);
   if (!existsSync(recipe)) throw new AppError("not_found", `there is no recipe for image ${name}`);
   const onPhase = (phase: string) => say(`image ${name}: ${phase}`);
   const body = { recipe, cacheDir: join(home, "images") };
@@ -131,7 +129,7 @@ async function answers(socket: string, path: string): Promise<boolean> {
 export async function simSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   const { home, background } = options;
   const socket = simSocket(home);
-  const args = [source("providers/sim/main.ts"), "--journal", join(home, "sim.journal"), "--socket", socket];
+  const args = [ownProgram("providers/sim/main"), "--journal", join(home, "sim.journal"), "--socket", socket];
   await background.ensure("sim", args, async () => existsSync(socket), startTimeoutMs);
   return {
     site: { name: "sim", kind: "own", location: "simulated", fabric: { kind: "sim", config: { socket } } },

@@ -5,7 +5,6 @@
  */
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AppError } from "#domain/error.ts";
 import { parseOffering, type Offering } from "#domain/blueprint.ts";
 import { parse as parseYaml } from "yaml";
@@ -21,6 +20,7 @@ import {
   type NamedEndpoint,
   type NamedImage,
 } from "#cli/local/demo-site.ts";
+import { ownFile, ownProgram } from "#lib/own-file.ts";
 
 export interface DemoOptions {
   readonly home: string;
@@ -151,7 +151,7 @@ async function stopEverything(options: DemoOptions, background: Background, keep
 }
 
 async function controlPlane({ home, port, say }: DemoOptions, background: Background): Promise<StratiformClient> {
-  const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+  const main = ownProgram("cli/main");
   const where = join(home, "control.json");
   const started = await background.ensure(
     "control-plane",
@@ -264,7 +264,7 @@ async function answered(url: string): Promise<string> {
 }
 
 function readOffering(name: string): Offering {
-  const folder = fileURLToPath(new URL("../../../offerings", import.meta.url));
+  const folder = ownFile("offerings");
   const path = join(folder, `${name}.yaml`);
   if (/^[a-z][a-z0-9-]*$/.test(name) && existsSync(path)) return parseOffering(parseYaml(readFileSync(path, "utf8")));
   const names = readdirSync(folder).flatMap((file) => (file.endsWith(".yaml") ? [file.slice(0, -".yaml".length)] : []));

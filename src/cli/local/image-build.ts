@@ -1,8 +1,8 @@
 /** `strat image build`: an agent builds the image from its recipe, and the catalogue learns where its variants lie. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { ownFile } from "#lib/own-file.ts";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { withSession } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
@@ -54,10 +54,8 @@ export function registerImageBuild(program: Command): void {
     );
 }
 
-/** Recipes come along: three folders above this file in a clone, one above the bundle. */
 function recipeFolder(name: string, given: string | undefined): string {
-  const own = [`../../../images/${name}`, `../images/${name}`].map((path) => fileURLToPath(new URL(path, import.meta.url)));
-  const folder = given === undefined ? own.find((path) => existsSync(path)) : resolve(given);
-  if (folder !== undefined && existsSync(folder)) return folder;
+  const folder = given === undefined ? ownFile(`images/${name}`) : resolve(given);
+  if (existsSync(folder)) return folder;
   throw new CliError(exitCodes.notFound, `there is no recipe ${given ?? name}; name its folder with --recipe`);
 }
