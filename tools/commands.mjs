@@ -37,7 +37,7 @@ export const commands = {
   test: {
     target: ["tools/test.ts"],
     debian: (args) =>
-      args.some((a) => ["--quick", "--help", "tidy", "unit", "sim", "api", "sagas", "chaos"].includes(a))
+      args.some((a) => ["--quick", "--help", "tidy", "unit", "sim", "api", "sagas", "sabotage", "chaos"].includes(a))
         ? []
         : ["site", "images", "tests"],
     without: withoutEndpoints,

@@ -6,7 +6,7 @@
  *   npm run nothing-left [-- command]      default: the demo twice, then its removal, in a home of its own
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -60,6 +60,8 @@ const demo = (...options: string[]) => ["npm", "run", "-s", "demo", "--", ...opt
 const commands = args.length > 0 ? [args] : [demo("--json"), demo("--json"), demo("--purge")];
 // A short name: paths of sockets below it are limited to 107 bytes.
 const run = mkdtempSync(join(tmpdir(), "strat-left-"));
+// Containers run as other users and must get through to their files.
+chmodSync(run, 0o755);
 const home = join(run, "home");
 const before = photograph(run);
 let failed = 0;

@@ -4,6 +4,7 @@
  *   npm test                     all but chaos
  *   npm test -- --quick          without daemons
  *   npm test -- --chaos          with chaos
+ *   npm test -- --beyond-gate    only what `npm run check` does not run, chaos included
  *   npm test -- unit src/domain  one suite, files whose path contains a text
  */
 import { runSuites, suiteFiles, suites, tallyLine, type SuiteInfo, type Tally } from "./suites.ts";
@@ -18,7 +19,7 @@ interface Choice {
 
 function choose(args: readonly string[], siteShortcoming: string | undefined): Choice {
   const named = args.filter((a) => known.has(a));
-  const extra = args.filter((a) => !known.has(a) && a !== "--quick" && a !== "--chaos");
+  const extra = args.filter((a) => !known.has(a) && !["--quick", "--chaos", "--beyond-gate"].includes(a));
   const skipped: { name: string; why: string }[] = [];
   const names: string[] = [];
   for (const suite of suites) {
@@ -33,7 +34,10 @@ function reasonNotTo(suite: SuiteInfo, args: readonly string[], named: readonly 
   const { name, needsSite } = suite;
   if (named.length > 0 && !named.includes(name)) return "not asked for";
   if (suiteFiles(suite).length === 0) return "it has no test files";
-  if (name.startsWith("chaos") && named.length === 0 && !args.includes("--chaos")) return "it kills databases and takes minutes; add --chaos";
+  const beyondGate = args.includes("--beyond-gate");
+  if (beyondGate && suite.gate) return "part of npm run check";
+  if (name.startsWith("chaos") && named.length === 0 && !beyondGate && !args.includes("--chaos"))
+    return "it kills databases and takes minutes; add --chaos";
   if (needsSite && args.includes("--quick")) return "--quick leaves out what starts daemons";
   if (needsSite && shortcoming !== undefined) return shortcoming;
   return null;
@@ -42,7 +46,7 @@ function reasonNotTo(suite: SuiteInfo, args: readonly string[], named: readonly 
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
   if (args.includes("--help")) {
-    console.log(`npm test -- [--quick] [--chaos] [${[...known].join("|")}] [text in a path] [vitest options]`);
+    console.log(`npm test -- [--quick] [--chaos] [--beyond-gate] [${[...known].join("|")}] [text in a path] [vitest options]`);
     return;
   }
   const { names, skipped, extra } = choose(args, process.env["STRATIFORM_NO_ENDPOINTS"]);
