@@ -14,7 +14,7 @@ import { worldDifference, worldSnapshot, type World } from "../test/support/worl
 import { root, tallyLine } from "./suites.ts";
 
 /** Where daemons and package scripts keep state. The temporary folder of the run is inside /tmp. */
-const folders = ["/etc", "/run", "/var/lib", "/var/log", "/var/run", "/tmp", "/var/tmp", "/dev/shm", "/root", "/home", "/opt", "/srv"];
+const folders = ["/etc", "/run", "/var/lib", "/var/log", "/tmp", "/var/tmp", "/dev/shm", "/root", "/home", "/opt", "/srv"];
 
 /** Other programs of a living machine write at any time: homes are searched for what this product or its daemons could have written. */
 const homes = /^[+-] files: \/(root|home)\//;
