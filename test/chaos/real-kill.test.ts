@@ -46,8 +46,10 @@ function chaos(more: Pick<Throughout, "points" | "prefix" | "runs" | "prepare" |
   });
 }
 
+/** In the order in which a run passes them, as far as there is one. */
 function pointsOf(plan: PlanView, phase: "do" | "undo"): string[] {
-  const steps = faultPoints(plan.steps).filter((point) => point.startsWith(`${phase}:`));
+  const inOrder = phase === "undo" ? plan.steps.toReversed() : plan.steps;
+  const steps = faultPoints(inOrder).filter((point) => point.startsWith(`${phase}:`));
   return phase === "undo" ? steps : ["run:enqueued", "run:begun", ...steps, "run:finishing", "run:finished"];
 }
 
@@ -101,7 +103,7 @@ test("deploy that fails at its last step: killed at every point of its undoing, 
   const verdict = await chaos({
     points,
     prefix: "u",
-    runs: 6,
+    runs: 8,
     prepare: async () => {},
     request: deployRequest,
     outcome: "compensated",

@@ -49,8 +49,27 @@ export async function killThroughout(chaos: Throughout): Promise<Verdict> {
   return { problems, hits, runs };
 }
 
+/** A process that has loaded and waits, so that the successor of a killed one begins at once. */
+class Spare {
+  readonly #options: ControlOptions;
+  #waiting: ControlProcess;
+  constructor(options: ControlOptions) {
+    this.#options = options;
+    this.#waiting = startControl(options);
+  }
+  take(): ControlProcess {
+    const taken = this.#waiting;
+    this.#waiting = startControl(this.#options);
+    return taken;
+  }
+  async end(): Promise<void> {
+    await this.#waiting.kill();
+  }
+}
+
 async function oneRun(chaos: Throughout, name: string, hits: string[]): Promise<string[]> {
-  let control = startControl(chaos.control);
+  const spare = new Spare(chaos.control);
+  let control = spare.take();
   try {
     await control.go();
     await chaos.prepare(control, name);
@@ -62,14 +81,14 @@ async function oneRun(chaos: Throughout, name: string, hits: string[]): Promise<
       const run = order?.id === before?.id ? undefined : order;
       const point = await nextPoint(chaos, run, new Set([...hits, ...missed]));
       if (point === undefined) break;
-      control = await armed(chaos, control, point, isOrdered);
+      control = await armed(spare, control, point, isOrdered);
       if (!isOrdered) void control.order(chaos.request(name)).catch(() => {});
       isOrdered = true;
       if (await diedBeforeEnd(chaos, control, name, before?.id)) hits.push(point);
       else missed.add(point);
     }
     if (await isDead(control)) {
-      control = startControl(chaos.control);
+      control = spare.take();
       await control.go();
     }
     await ended(chaos, name, before?.id);
@@ -80,16 +99,17 @@ async function oneRun(chaos: Throughout, name: string, hits: string[]): Promise<
     return problems;
   } finally {
     await control.kill();
+    await spare.end();
   }
 }
 
 /** A living process is armed at once; a dead one has a successor that is armed before it looks at what is to be done. */
-async function armed(chaos: Throughout, control: ControlProcess, point: string, isOrdered: boolean): Promise<ControlProcess> {
+async function armed(spare: Spare, control: ControlProcess, point: string, isOrdered: boolean): Promise<ControlProcess> {
   if (!(await isDead(control))) {
     await control.arm(point);
     return control;
   }
-  const next = startControl(chaos.control);
+  const next = spare.take();
   await next.arm(point);
   // It may die before it is ready: that is what it is for.
   const going = next.go().catch(() => {});
