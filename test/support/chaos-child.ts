@@ -4,6 +4,7 @@
  * argv: database URL, home, heartbeat TTL in ms. It loads everything, prints `loaded`, and waits for lines on stdin: `go` starts the
  * control plane and prints `ready <url>`; `arm <fault point>` makes it die there. The end of stdin closes it in good order.
  */
+import { flushCompileCache } from "node:module";
 import { createInterface } from "node:readline";
 import { armFault } from "#engine/fault.ts";
 import { makeLog } from "#lib/log.ts";
@@ -37,4 +38,6 @@ lines.on("close", async () => {
   await (await controlPlane)?.close();
   process.exit(0);
 });
+// Usually written at the exit, which a killed process does not have. Halves the time of the next start.
+flushCompileCache();
 process.stdout.write("loaded\n");

@@ -38,7 +38,7 @@ const orderLimitMs = 20_000;
 /** Resolves as soon as the process exists; loading goes on in the background, `go` waits for it. */
 export function startControl(options: ControlOptions): ControlProcess {
   const { home, url } = options;
-  const env = { ...process.env, ...options.env };
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(home, "compile-cache"), ...options.env };
   const child = spawn(process.execPath, [program, url, home, String(options.ttlMs ?? 5_000)], { stdio: ["pipe", "pipe", "pipe"], env });
   const reap = () => void child.kill("SIGKILL"); // A test run that is cut short leaves nothing behind.
   process.once("exit", reap);
