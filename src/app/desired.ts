@@ -5,16 +5,17 @@
 import { AppError } from "#domain/error.ts";
 import { renderBlueprint } from "#domain/blueprint-render.ts";
 import type { DesiredExposure, DesiredMachine, DesiredVapp } from "#domain/plan.ts";
+import { quotaDimensions, reserve } from "#domain/quota.ts";
 import { vappNamePattern } from "#domain/vapp.ts";
 import type { DecidedContext } from "#app/context.ts";
 import { machineLedger } from "#app/charge.ts";
 import { newId } from "#app/new-id.ts";
-import { quotaDelta, type Planned } from "#app/plan.ts";
+import { quotaOf, type Planned } from "#app/plan.ts";
 import { secretPlace } from "#app/secret-box.ts";
 import { offeringByName } from "#store/catalogue.ts";
 import type { Tx } from "#store/database.ts";
-import { quotaAdd, quotaLock } from "#store/installation.ts";
 import { ledgerAppend } from "#store/ledger.ts";
+import { quotaLock, quotaWrite } from "#store/quota.ts";
 import {
   exposureInsert,
   exposureList,
@@ -42,26 +43,17 @@ export async function acceptDesired(ctx: DecidedContext, tx: Tx, planned: Planne
   return vappId;
 }
 
-/** Positive changes are reserved here, negative ones when the objects are gone. The table's CHECK is the last word. */
+/** Growth is reserved here, what shrinks is released when the objects are gone. */
 async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
-  const delta = quotaDelta(planned.facts.vapp, planned.plan.desired);
-  const balances = await quotaLock(tx, planned.projectId);
-  for (const { dimension, used, quota } of balances) {
-    const more = delta[dimension] ?? 0;
-    if (more <= 0) continue;
-    if (used + more > quota) {
-      throw new AppError("quota_exceeded", `the project's quota of ${dimension} does not allow this`, {
-        detail: [
-          {
-            constraint: `${used} of ${quota} ${dimension} are taken, this needs ${more} more`,
-            source: "quota of the project",
-            nearest: `a change that needs at most ${quota - used}`,
-          },
-        ],
-      });
-    }
-    await quotaAdd(tx, planned.projectId, dimension, more);
-  }
+  const { desired } = planned.plan;
+  if (desired === undefined) return;
+  const before = quotaOf(planned.facts.vapp);
+  const after = quotaOf(desired);
+  const growth = Object.fromEntries(quotaDimensions.map((dimension) => [dimension, Math.max(0, after[dimension] - before[dimension])]));
+  const balance = await quotaLock(tx, planned.projectId);
+  const reservation = reserve(balance, growth, "quota of the project");
+  if (!reservation.ok) throw new AppError("quota_exceeded", "the project's quota does not allow this", { detail: reservation.refusals });
+  await quotaWrite(tx, planned.projectId, balance, reservation.balance);
 }
 
 async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {

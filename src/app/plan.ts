@@ -16,6 +16,7 @@ import {
   type PlanView,
   type Promised,
 } from "#domain/plan.ts";
+import { quotaDimensions, type QuotaDimension } from "#domain/quota.ts";
 import type { ProcessDefinition, ProcessPlan } from "#process/contract.ts";
 import type { AppContext, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
@@ -26,8 +27,8 @@ import { stepKinds } from "#app/steps/kinds.ts";
 import { useCase } from "#app/use-case.ts";
 import { offeringByName, rateCardCurrent } from "#store/catalogue.ts";
 import type { Database } from "#store/database.ts";
-import { quotaList } from "#store/installation.ts";
 import { planById, planInsert } from "#store/plan.ts";
+import { quotaRead } from "#store/quota.ts";
 import type { VappRow } from "#store/vapp.ts";
 
 export interface Planned {
@@ -257,14 +258,20 @@ async function resolvedOffering(db: Database, name: string | null): Promise<stri
 }
 
 async function quotaEffect(db: Database, { plan, facts, projectId }: Subject): Promise<PlanDocument["quota"]> {
-  const delta = quotaDelta(facts.vapp, plan.desired);
-  const balances = await quotaList(db, projectId);
-  return balances.map(({ dimension, used, quota }) => ({ dimension, before: used, after: used + (delta[dimension] ?? 0), quota }));
+  const before = quotaOf(facts.vapp);
+  const after = plan.desired === undefined ? before : quotaOf(plan.desired);
+  const { quota, reserved } = await quotaRead(db, projectId);
+  return quotaDimensions.map((dimension) => ({
+    dimension,
+    before: reserved[dimension],
+    after: reserved[dimension] + after[dimension] - before[dimension],
+    quota: quota[dimension],
+  }));
 }
 
 /** What a vApp takes of each dimension of the quota. A stopped one still takes it; a deleted one nothing. */
-export function quotaOf(vapp: DesiredVapp | null | undefined): Record<string, number> {
-  if (vapp == null || vapp.desired === "deleted") return { machines: 0, vcpus: 0, memoryMiB: 0, segments: 0, exposures: 0 };
+export function quotaOf(vapp: Pick<DesiredVapp, "desired" | "machines" | "segments" | "exposures"> | null): Record<QuotaDimension, number> {
+  if (vapp === null || vapp.desired === "deleted") return { machines: 0, vcpus: 0, memoryMiB: 0, segments: 0, exposures: 0 };
   return {
     machines: vapp.machines.length,
     vcpus: vapp.machines.reduce((sum, machine) => sum + machine.vcpus, 0),
@@ -272,12 +279,6 @@ export function quotaOf(vapp: DesiredVapp | null | undefined): Record<string, nu
     segments: vapp.segments.length,
     exposures: vapp.exposures.length,
   };
-}
-
-export function quotaDelta(before: Omit<DesiredVapp, "secrets"> | null, after: DesiredVapp | undefined): Record<string, number> {
-  if (after === undefined) return {};
-  const from = quotaOf(before === null ? null : { ...before, secrets: [] });
-  return Object.fromEntries(Object.entries(quotaOf(after)).map(([dimension, amount]) => [dimension, amount - (from[dimension] ?? 0)]));
 }
 
 function sha256(text: string): string {

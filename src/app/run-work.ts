@@ -6,6 +6,8 @@ import type { Change } from "#domain/change.ts";
 import type { Clock } from "#domain/context.ts";
 import { AppError, assert } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
+import type { DesiredMachine } from "#domain/plan.ts";
+import { release } from "#domain/quota.ts";
 import type { RunOutcome } from "#domain/saga.ts";
 import type { RunStep, RunWork, StepContext as EngineStepContext, StepSettlement } from "#engine/contract.ts";
 import type { StepContext } from "#process/contract.ts";
@@ -18,9 +20,9 @@ import { stepKinds, type AnyStepKind } from "#app/steps/kinds.ts";
 import { machineRef, theMachine } from "#app/steps/realised.ts";
 import type { Database, Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
-import { quotaAdd, quotaLock } from "#store/installation.ts";
 import { ledgerAppend } from "#store/ledger.ts";
 import { orderByRun, orderFinish } from "#store/order.ts";
+import { quotaLock, quotaWrite } from "#store/quota.ts";
 import {
   databaseTime,
   exposureList,
@@ -190,13 +192,11 @@ async function releaseVapp(ctx: Source, tx: Tx, vapp: VappRow): Promise<void> {
   await secretsDelete(tx, vapp.id);
   const taken = quotaOf({
     desired: "running",
-    siteId: vapp.site_id,
-    machines: machines.map((row) => row.spec as never),
-    segments: segments.map((row) => ({ name: row.name, isolated: row.isolated })),
+    machines: machines.map(({ spec }) => spec as unknown as DesiredMachine),
+    segments,
     exposures: exposures as never,
-    secrets: [],
   });
-  for (const { dimension } of await quotaLock(tx, vapp.project_id))
-    await quotaAdd(tx, vapp.project_id, dimension, -(taken[dimension] ?? 0));
+  const balance = await quotaLock(tx, vapp.project_id);
+  await quotaWrite(tx, vapp.project_id, balance, release(balance, taken));
   await vappUpdate(tx, vapp.id, { run_id: null, desired: "deleted", state: "deleted", deleted_at: now });
 }

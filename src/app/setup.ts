@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Offering } from "#domain/blueprint.ts";
 import type { Clock } from "#domain/context.ts";
 import type { Json } from "#domain/json.ts";
+import { defaultQuota } from "#domain/quota.ts";
 import { defaultRateCard } from "#domain/rate-card.ts";
 import { newId } from "#app/new-id.ts";
 import { offeringDigest } from "#app/offering.ts";
@@ -32,7 +33,6 @@ export interface Installation {
 
 /** Prefixes of segments come from here: unique in the installation, private (RFC 1918), out of the way of common home networks. */
 const defaultPrefixPool = "10.64.0.0/12";
-const defaultQuota = { machines: 500, vcpus: 1_000, memoryMiB: 1_048_576, segments: 500, exposures: 500 };
 
 export async function setUp(database: Database, clock: Clock, offerings: readonly Offering[]): Promise<Installation> {
   validatePolicies(defaultPolicies);
@@ -79,10 +79,7 @@ export async function ensureAdminToken(database: Database, operatorId: string, h
   }
   const admin = await principalByName(database, operatorId, "admin");
   const token = makeToken();
-  await database
-    .insertInto("token")
-    .values({ hash: tokenHash(token), principal_id: admin!.id, name: "first start" })
-    .execute();
+  await tokenInsert(database, { hash: tokenHash(token), principal_id: admin!.id, name: "first start" });
   writeFileSync(path, `${token}\n`, { mode: 0o600 });
   return path;
 }

@@ -51,11 +51,6 @@ export function makeId<K extends IdKind>(kind: K, ms: number, random: Uint8Array
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}` as Id<K>;
 }
 
-/** Trusts a uuid that comes from our own database. */
-export function asId<K extends IdKind>(_kind: K, uuid: string): Id<K> {
-  return uuid as Id<K>;
-}
-
 /** `vapp_0192…` for the API edge. */
 export function formatId(kind: IdKind, uuid: string): string {
   return `${idPrefixes[kind]}_${uuid}`;

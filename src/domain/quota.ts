@@ -21,11 +21,11 @@ export interface QuotaBalance {
 
 /** What new projects get. */
 export const defaultQuota: Readonly<Record<QuotaDimension, number>> = {
-  machines: 50,
-  vcpus: 100,
-  memoryMiB: 65_536,
-  segments: 20,
-  exposures: 20,
+  machines: 500,
+  vcpus: 1_000,
+  memoryMiB: 1_048_576,
+  segments: 500,
+  exposures: 500,
 };
 
 export function emptyBalance(quota: Readonly<Record<QuotaDimension, number>>): QuotaBalance {

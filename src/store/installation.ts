@@ -53,35 +53,12 @@ function grantsOf(db: Database, principalId: string) {
   return db.selectFrom("role_grant").select(["role", "project_id"]).where("principal_id", "=", principalId).execute();
 }
 
-export function quotaList(db: Database, projectId: string) {
-  return db.selectFrom("quota_balance").selectAll().where("project_id", "=", projectId).orderBy("dimension").execute();
-}
-
-/** Adds `delta` to a balance. The CHECK of the table refuses what would go below zero or above the quota. */
-export async function quotaAdd(tx: Tx, projectId: string, dimension: string, delta: number): Promise<void> {
-  await tx
-    .updateTable("quota_balance")
-    .set((eb) => ({ used: eb("used", "+", delta) }))
-    .where("project_id", "=", projectId)
-    .where("dimension", "=", dimension)
-    .execute();
-}
-
-/** Balances of a project under lock, in the one order everybody locks them: no deadlock. */
-export function quotaLock(tx: Tx, projectId: string) {
-  return tx.selectFrom("quota_balance").selectAll().where("project_id", "=", projectId).orderBy("dimension").forUpdate().execute();
-}
-
 export function projectList(db: Database, organizationId: string) {
   return db.selectFrom("project").selectAll().where("organization_id", "=", organizationId).orderBy("name").execute();
 }
 
 export function projectsAll(db: Database) {
   return db.selectFrom("project").select(["id", "name"]).orderBy("id").execute();
-}
-
-export function quotaSet(tx: Tx, projectId: string, dimension: string, used: number) {
-  return tx.updateTable("quota_balance").set({ used }).where("project_id", "=", projectId).where("dimension", "=", dimension).execute();
 }
 
 export function tokenInsert(db: Database, row: { hash: Buffer; principal_id: string; name: string }) {

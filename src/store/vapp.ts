@@ -1,5 +1,6 @@
 /** vApps and what they are made of: machines, segments, addresses, exposures, secrets, facts. */
 import { sql, type Selectable } from "kysely";
+import type { QuotaDimension } from "#domain/quota.ts";
 import type { FactInput } from "#domain/change.ts";
 import type { Database, Tx } from "#store/database.ts";
 import type { ExposureTable, MachineTable, SegmentTable, VappTable } from "#store/schema-core.ts";
@@ -289,8 +290,8 @@ export function vappsToRepair(db: Database, limit: number) {
 }
 
 /** What the living objects of a project take of each dimension of its quota. */
-export async function takenByProject(db: Database, projectId: string): Promise<Record<string, number>> {
-  const result = await sql<Record<string, number>>`
+export async function takenByProject(db: Database, projectId: string): Promise<Record<QuotaDimension, number>> {
+  const result = await sql<Record<QuotaDimension, number>>`
     select
       (select count(*)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as machines,
       (select coalesce(sum(m.vcpus), 0)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as vcpus,

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { DemoResult } from "#cli/local/demo.ts";
-import type { MachineView, VappView } from "#domain/vapp.ts";
+import type { VappView } from "#domain/vapp.ts";
 import { demoLayout, filesWith, qemuPid, type DemoLayout } from "../support/demo-layout.ts";
 import { worldDifference, worldSnapshot, type World } from "../support/world.ts";
 
@@ -182,7 +182,7 @@ it("the bill charges what ran", async () => {
 it("--down deletes the vApp and stops everything, lists what is kept, and the next start is warm", { timeout: 240_000 }, async () => {
   const { kept } = JSON.parse(await demo("--down", "--json")) as { kept: { path: string; bytes: number }[] };
   expect(kept.map(({ path }) => path)).toEqual(expect.arrayContaining([join(home, "postgres"), join(home, "images")]));
-  await expect(fetch(first.url)).rejects.toThrow();
+  await expect(fetch(first.url)).rejects.toThrow("fetch failed");
   expect(readdirSync(join(home, "run"))).toEqual([]);
   const again = JSON.parse(await demo("--json")) as DemoResult;
   console.info(`warm demo phases: ${again.phases.map(({ name, seconds }) => `${name} ${seconds} s`).join(", ")}`);

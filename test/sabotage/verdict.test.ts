@@ -29,7 +29,6 @@ test("the world as it is has no problems", async () => {
 const machine = `(select m.id from machine m join vapp v on v.id = m.vapp_id where v.name = 'living' and m.name = 'node-0')`;
 const deadMachine = `(select m.id from machine m join vapp v on v.id = m.vapp_id where v.name = 'dead' and m.name = 'node-0')`;
 const living = `(select id from vapp where name = 'living')`;
-const dead = `(select id from vapp where name = 'dead')`;
 
 test.each([
   ["its lock is still held", `update vapp set run_id = gen_random_uuid() where name = 'living'`],
