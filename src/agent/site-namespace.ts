@@ -1,6 +1,6 @@
 /** The namespaces of a site, the process that holds them, the uplink to the host, and starting programs inside. */
 import { spawn } from "node:child_process";
-import { access, chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, readFile, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
@@ -60,7 +60,17 @@ export async function namespaceRemove(agent: AgentContext): Promise<void> {
   await cgroupsKill(site?.cgroupFolders ?? [], clock);
   if (await exists(`/sys/class/net/${layout.uplinkInterface}`)) await exec("ip", ["link", "del", layout.uplinkInterface]);
   if (await exists(`/run/netns/${layout.namespace}`)) await exec("ip", ["netns", "del", layout.namespace]);
+  await namedNamespacesTidy();
   await cgroupsRemove(site?.cgroupFolders ?? [], clock);
+}
+
+/** `ip netns add` makes and mounts this folder when it is missing, and leaves both. Who needs it makes it again. */
+async function namedNamespacesTidy(): Promise<void> {
+  const folder = "/run/netns";
+  if ((await readdir(folder).catch(() => ["missing"])).length > 0) return;
+  // One that is in use after all is busy, or not empty: then it stays.
+  await exec("umount", [folder], { okCodes: [0, 1, 32] });
+  await rmdir(folder).catch(() => {});
 }
 
 export async function holderIsAlive(agent: AgentContext): Promise<boolean> {
