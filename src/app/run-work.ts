@@ -158,7 +158,11 @@ function goneAfter(vapp: VappRow, outcome: RunOutcome): boolean {
 
 async function settleVapp(ctx: Source, tx: Tx, vapp: VappRow, outcome: RunOutcome): Promise<void> {
   const machines = await machineList(tx, [vapp.id]);
-  if (outcome === "failed") return void (await vappUpdate(tx, vapp.id, { run_id: null, state: "failed" }));
+  if (outcome === "failed") {
+    // A deployment that could not be undone is not to be repaired: what is left of it is to go.
+    const desired = vapp.state === "provisioning" ? "deleted" : vapp.desired;
+    return void (await vappUpdate(tx, vapp.id, { run_id: null, state: "failed", desired }));
+  }
   const running = machines.every((machine) => machine.state === "running");
   const stopped = machines.every((machine) => machine.state === "stopped");
   // A compensated start or stop leaves the vApp as it was before; that is what is wanted again.

@@ -4,7 +4,7 @@
  */
 import { sql } from "kysely";
 import type { CallContext, Clock, Log } from "#domain/context.ts";
-import type { Database } from "#store/database.ts";
+import { isTransientDatabaseError, type Database } from "#store/database.ts";
 
 export interface Leadership {
   lead(name: string, loop: (ctx: CallContext) => Promise<void>, intervalMs: number): void;
@@ -21,6 +21,9 @@ export interface LeadershipOptions {
 }
 
 const renewalsPerLife = 3;
+
+/** A loop that failed is not tried again sooner than this. */
+const failurePauseMs = 1_000;
 
 export function startLeadership(options: LeadershipOptions): Leadership {
   const { clock, log, ttlMs } = options;
@@ -48,17 +51,26 @@ export function startLeadership(options: LeadershipOptions): Leadership {
   };
   running.push(renewLoop());
 
+  /** False when the loop failed. A database that is away is waited for; anything else somebody should look at. */
+  const attempt = async (name: string, loop: (ctx: CallContext) => Promise<void>): Promise<boolean> => {
+    try {
+      await loop({ signal: stopped.signal, log, clock });
+      return true;
+    } catch (error) {
+      if (stopped.signal.aborted) return true;
+      if (isTransientDatabaseError(error)) log.warn({ loop: name, error: String(error) }, "a loop waits for the database");
+      else log.error({ loop: name, error: error instanceof Error ? error.stack : String(error) }, "a loop failed and goes on");
+      return false;
+    }
+  };
+
   const runLoop = async (name: string, loop: (ctx: CallContext) => Promise<void>, intervalMs: number): Promise<void> => {
     while (!stopped.signal.aborted) {
       const leftMs = (ledUntil.get(name) ?? 0) - performance.now();
-      if (leftMs > 0) {
-        await loop({ signal: stopped.signal, log, clock }).catch((error: unknown) => {
-          if (!stopped.signal.aborted)
-            log.error({ loop: name, error: error instanceof Error ? error.stack : String(error) }, "a loop failed and goes on");
-        });
-      }
-      // Who does not lead looks more often than a slow loop runs, so that a new leader starts soon.
-      await clock.sleep(leftMs > 0 ? intervalMs : Math.min(intervalMs, ttlMs / renewalsPerLife), stopped.signal).catch(() => {});
+      const failed = leftMs > 0 && !(await attempt(name, loop));
+      // Who does not lead looks more often than a slow loop runs, so that a new leader starts soon; one that fails is no hurry.
+      const pauseMs = leftMs > 0 ? Math.max(intervalMs, failed ? failurePauseMs : 0) : Math.min(intervalMs, ttlMs / renewalsPerLife);
+      await clock.sleep(pauseMs, stopped.signal).catch(() => {});
     }
   };
 

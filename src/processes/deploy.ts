@@ -7,7 +7,7 @@ import type { DesiredMachine, PlanFacts } from "#domain/plan.ts";
 import { defaultSizes, sizeNamed } from "#domain/size.ts";
 import { vappNamePattern } from "#domain/vapp.ts";
 import type { ProcessDefinition, Step } from "#process/contract.ts";
-import { configureInSequence, settled, step, stepId } from "#processes/graph.ts";
+import { bringImages, configureInSequence, imageStepId, settled, step, stepId } from "#processes/graph.ts";
 
 const deployInput = z.strictObject({
   offering: z.string().max(100).meta({ description: "name or name@version" }),
@@ -141,27 +141,13 @@ function deploySteps(facts: PlanFacts, rendered: RenderedVapp, machines: readonl
       own.map((segment) => stepId("segment.ensure", segment)),
     ),
   );
-  const images = new Map<string, Step>();
-  for (const { endpointId, image, imageDigest } of machines) {
-    const name = `${image}@${endpointName(endpointId)}`;
-    images.set(
-      name,
-      step("image.ensure", name, `Bring image ${image} to ${endpointName(endpointId)}`, {
-        endpoint: endpointId,
-        image,
-        digest: imageDigest,
-      }),
-    );
-  }
+  const images = bringImages(machines, endpointName);
   const allAddresses = addresses.map(({ id }) => id);
   const creations = machines.map((machine) => {
     const where = endpointName(machine.endpointId);
     const title = `Create ${machine.kind === "vm" ? "VM" : "container"} ${machine.name} on ${where}`;
     // Every seed holds the names of all machines, so all addresses come first.
-    return step("machine.ensure", machine.name, title, { machine: machine.name }, [
-      ...allAddresses,
-      stepId("image.ensure", `${machine.image}@${where}`),
-    ]);
+    return step("machine.ensure", machine.name, title, { machine: machine.name }, [...allAddresses, imageStepId(machine, endpointName)]);
   });
   const applications = configureInSequence(machines, rendered.tiers, (machine) => [stepId("machine.ensure", machine)]);
   const exposures = rendered.exposures.map((exposure) => {
@@ -170,5 +156,5 @@ function deploySteps(facts: PlanFacts, rendered: RenderedVapp, machines: readonl
       settled(machine),
     ]);
   });
-  return [...segments, ...addresses, ...images.values(), ...creations, ...applications, ...exposures];
+  return [...segments, ...addresses, ...images, ...creations, ...applications, ...exposures];
 }

@@ -55,3 +55,24 @@ export function stopInSequence(
     return step(kind, machine.name, titleOf(machine.name), { machine: machine.name }, [...first, ...later]);
   });
 }
+
+interface PlacedMachine {
+  readonly endpointId: string;
+  readonly image: string;
+  readonly imageDigest: string;
+}
+
+/** Id of the step that brings a machine's image to its endpoint. */
+export function imageStepId(machine: PlacedMachine, endpointName: (id: string) => string): string {
+  return stepId("image.ensure", `${machine.image}@${endpointName(machine.endpointId)}`);
+}
+
+/** Each image once per endpoint. */
+export function bringImages(machines: readonly PlacedMachine[], endpointName: (id: string) => string): Step[] {
+  const steps = machines.map((machine) => {
+    const { endpointId: endpoint, image, imageDigest: digest } = machine;
+    const name = endpointName(endpoint);
+    return step("image.ensure", `${image}@${name}`, `Bring image ${image} to ${name}`, { endpoint, image, digest });
+  });
+  return [...new Map(steps.map((one) => [one.id, one])).values()];
+}

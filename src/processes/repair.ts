@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import type { ProcessDefinition } from "#process/contract.ts";
-import { configureInSequence, settled, step, stepId } from "#processes/graph.ts";
+import { bringImages, configureInSequence, imageStepId, settled, step, stepId } from "#processes/graph.ts";
 import { theLivingVappOf } from "#processes/subject.ts";
 
 const repairInput = z.strictObject({});
@@ -30,16 +30,17 @@ export const repair: ProcessDefinition<z.infer<typeof repairInput>> = {
       });
     }
     const segments = vapp.segments.map(({ name }) => step("segment.ensure", name, `Check segment ${name}`, { segment: name }));
-    const network = segments.map(({ id }) => id);
-    const machines = vapp.machines.map(({ name, endpointName, state }) =>
-      step(
-        "machine.ensure",
-        name,
-        `${state === "running" ? "Check" : "Bring back"} ${name} on ${endpointName}`,
-        { machine: name },
-        network,
-      ),
-    );
+    const addresses = vapp.machines.map(({ name, segments: own }) => {
+      const after = own.map((segment) => stepId("segment.ensure", segment));
+      return step("address.ensure", name, `Check addresses of ${name}`, { machine: name }, after);
+    });
+    const endpointName = (id: string) => vapp.machines.find(({ endpointId }) => endpointId === id)!.endpointName;
+    const images = bringImages(vapp.machines, endpointName);
+    const network = [...segments, ...addresses].map(({ id }) => id);
+    const machines = vapp.machines.map((machine) => {
+      const title = `${machine.state === "running" ? "Check" : "Bring back"} ${machine.name} on ${machine.endpointName}`;
+      return step("machine.ensure", machine.name, title, { machine: machine.name }, [...network, imageStepId(machine, endpointName)]);
+    });
     const applications = configureInSequence(vapp.machines, vapp.tiers, (machine) => [stepId("machine.ensure", machine)]);
     const exposures = vapp.exposures.map((exposure) => {
       const machine = vapp.machines.find(({ name }) => name === exposure.machine)!;
@@ -47,7 +48,7 @@ export const repair: ProcessDefinition<z.infer<typeof repairInput>> = {
     });
     const down = vapp.machines.filter(({ state }) => state !== "running").map(({ name }) => name);
     return {
-      steps: [...segments, ...machines, ...applications, ...exposures],
+      steps: [...segments, ...addresses, ...images, ...machines, ...applications, ...exposures],
       desired: { ...vapp, desired: "running", secrets: [] },
       summary: `Repair ${vapp.name}: ${down.length === 0 ? "check everything" : `bring back ${down.join(", ")}`}`,
       downtimeSeconds: 0,

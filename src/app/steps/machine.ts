@@ -34,8 +34,12 @@ export function imageEnsure(platform: Platform): StepKind<z.infer<typeof imageIn
     async do(ctx, { endpoint, image, digest }) {
       const provider = await platform.endpoints.provider(endpoint);
       const variant = (await imageList(platform.database, [image])).find((row) => row.digest === digest);
-      if (variant === undefined)
+      if (variant === undefined) {
+        // The catalogue has moved on; machines made from the old one are repaired from the endpoint's own copy.
+        if ((await provider.imageList(ctx)).some(({ name }) => name === imageName(digest)))
+          return { output: { name: imageName(digest) }, changes: [] };
         throw new AppError("not_found", `image ${image} was replaced since the plan was made`, { internal: digest });
+      }
       await provider.imageEnsure(ctx, {
         name: imageName(digest),
         digest,
