@@ -60,7 +60,7 @@ export const showPlan = useCase(
 
 /** The project a request is about: of its vApp, or the one it names. */
 export async function subjectResource(ctx: AppContext, request: PlanRequest) {
-  if (request.action !== "deploy" && request.vapp !== undefined) return projectResource(await theVappNamed(ctx, request.vapp));
+  if (request.vapp !== undefined) return projectResource(await theVappNamed(ctx, request.vapp));
   const project = await theProject(ctx, request.project ?? "default");
   return projectResource({ organization_id: project.organization_id, project_id: project.id });
 }
@@ -70,6 +70,8 @@ export async function planChange(ctx: AppContext, db: Database, request: PlanReq
   const { platform } = ctx;
   const process = theProcess(platform, request.action);
   const input = parseInput(process, request.input);
+  // A deployment written onto an existing vApp would replace what that is made of.
+  if (process.name === "deploy" && request.vapp !== undefined) throw deployNamesVapp(request.vapp);
   const vapp = request.vapp === undefined ? null : await theVappNamed(ctx, request.vapp, db);
   const projectId = vapp?.project_id ?? (await theProject(ctx, request.project ?? "default", db)).id;
   const offering = typeof (input as { offering?: unknown }).offering === "string" ? (input as { offering: string }).offering : null;
@@ -163,6 +165,12 @@ function parseInput(process: ProcessDefinition<unknown>, input: unknown): unknow
       source: `process ${process.name} ${process.version}`,
       nearest: "see the process's input in the API description",
     })),
+  });
+}
+
+function deployNamesVapp(vapp: string): AppError {
+  return new AppError("invalid_input", "a deployment makes a new vApp and does not name one", {
+    detail: [{ constraint: `vapp is "${vapp}"`, source: "process deploy", nearest: "leave vapp out and give the new one's name as input" }],
   });
 }
 
