@@ -19,6 +19,7 @@ import { advisoryLock } from "#store/advisory-lock.ts";
 import { auditInsert } from "#store/audit.ts";
 import type { Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
+import { projectById } from "#store/installation.ts";
 import { orderById, orderInsert, orderList, type OrderRow } from "#store/order.ts";
 import { vappLock } from "#store/vapp.ts";
 
@@ -100,6 +101,7 @@ async function approve(ctx: AppContext, request: OrderRequest): Promise<Approved
   const document = row.document as unknown as PlanDocument;
   const again: PlanRequest = {
     action: row.action,
+    project: (await projectById(ctx.platform.database, row.project_id))!.name,
     input: row.input as PlanRequest["input"],
     ...(row.vapp_id === null ? {} : { vapp: formatId("vapp", row.vapp_id) }),
   };
