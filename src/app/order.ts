@@ -3,6 +3,7 @@
  * (capacity, quota, generation), held against the hash and the bounds people approved, and the order, desired state, names, marks,
  * the vApp's lock, the run, ledger, event and audit row are written together or not at all.
  */
+import { Decimal } from "decimal.js";
 import { AppError, type Refusal } from "#domain/error.ts";
 import { formatId, parseId } from "#domain/id.ts";
 import type { OrderRequest, OrderView } from "#domain/order.ts";
@@ -215,7 +216,7 @@ function checkPromises(approved: Approved, planned: Planned): void {
   }
   const refusals: Refusal[] = [];
   const broken = (constraint: string, nearest: string) => refusals.push({ constraint, source: "bounds of the order", nearest });
-  if (Number(cost.perMonthAfter) > Number(bounds.maxCostPerMonth)) {
+  if (new Decimal(cost.perMonthAfter).gt(amount(bounds.maxCostPerMonth))) {
     broken(
       `costs at most ${bounds.maxCostPerMonth} ${cost.currency} a month, but would cost ${cost.perMonthAfter}`,
       `raise maxCostPerMonth to ${cost.perMonthAfter}`,
@@ -236,6 +237,14 @@ function checkPromises(approved: Approved, planned: Planned): void {
     broken(`${key} was ${before[key] ?? "none"} when the plan was made and is ${resolved[key] ?? "none"} now`, "make a new plan");
   }
   if (refusals.length > 0) throw new AppError("bound_broken", "the order would break a promise of its plan", { detail: refusals });
+}
+
+/** A bound that is not a number would bind nothing. */
+function amount(text: string): Decimal {
+  if (/^\d{1,15}(\.\d{1,10})?$/.test(text)) return new Decimal(text);
+  throw new AppError("invalid_input", `"${text}" is not an amount`, {
+    detail: [{ constraint: "maxCostPerMonth is a decimal amount", source: "bounds of the order", nearest: "write it as 120.50" }],
+  });
 }
 
 async function theOrder(ctx: AppContext, id: string): Promise<OrderRow> {
