@@ -236,6 +236,8 @@ function checkPromises(approved: Approved, planned: Planned): void {
     if (before === undefined || before[key] === resolved[key]) continue;
     broken(`${key} was ${before[key] ?? "none"} when the plan was made and is ${resolved[key] ?? "none"} now`, "make a new plan");
   }
+  if (before !== undefined && before.images.join() !== resolved.images.join())
+    broken(`images were ${before.images.join(", ")} when the plan was made and are ${resolved.images.join(", ")} now`, "make a new plan");
   if (refusals.length > 0) throw new AppError("bound_broken", "the order would break a promise of its plan", { detail: refusals });
 }
 
