@@ -189,6 +189,8 @@ async function changeExisting(
     const wanted = desired.desired === "deleted" || !names.has(row.name) ? "deleted" : desired.desired;
     await machineUpdate(tx, row.id, { desired: wanted });
     if (wanted !== "running") await ledgerAppend(tx, machineLedger(vapp, row, "stopped", `order of ${ctx.actor.name}`));
+    // One that a failed stop left running will not be observed to begin running.
+    else if (row.state === "running") await ledgerAppend(tx, machineLedger(vapp, row, "running", `order of ${ctx.actor.name}`));
   }
 }
 
