@@ -14,7 +14,9 @@ export const start: ProcessDefinition<z.infer<typeof startInput>> = {
   onFailure: "compensate",
   plan(facts) {
     const vapp = theLivingVappOf(facts, "start");
-    const machines = vapp.machines.map(({ name }) => step("machine.start", name, `Start ${name}`, { machine: name }));
+    const machines = vapp.machines.map(({ name, state }) =>
+      step("machine.start", name, `Start ${name}`, { machine: name, already: state === "running" }),
+    );
     const applications = configureInSequence(vapp.machines, vapp.tiers, (machine) => [stepId("machine.start", machine)]);
     return {
       steps: [...machines, ...applications],

@@ -16,10 +16,11 @@ export const stop: ProcessDefinition<z.infer<typeof stopInput>> = {
   onFailure: "compensate",
   plan(facts, input) {
     const vapp = theLivingVappOf(facts, "stop");
-    const steps = stopInSequence(vapp, "machine.stop", (name) => `Stop ${name}`, []).map((one) => ({
-      ...one,
-      input: { ...(one.input as { machine: string }), graceMs: input.graceSeconds * 1000 },
-    }));
+    const stopped = new Set(vapp.machines.filter(({ state }) => state === "stopped").map(({ name }) => name));
+    const steps = stopInSequence(vapp, "machine.stop", (name) => `Stop ${name}`, []).map((one) => {
+      const { machine } = one.input as { machine: string };
+      return { ...one, input: { machine, graceMs: input.graceSeconds * 1000, already: stopped.has(machine) } };
+    });
     return {
       steps,
       desired: { ...vapp, desired: "stopped", secrets: [] },

@@ -14,7 +14,9 @@ import { endpointById } from "#store/site.ts";
 import { addressList, machineList, segmentList, type MachineRow } from "#store/vapp.ts";
 
 const machineInput = z.object({ machine: z.string() });
-const stopInput = machineInput.extend({ graceMs: z.int().min(0).max(120_000).default(20_000) });
+/** `already`: it was so when the order was accepted, and undoing the step leaves it so. */
+const startInput = machineInput.extend({ already: z.boolean().default(false) });
+const stopInput = startInput.extend({ graceMs: z.int().min(0).max(120_000).default(20_000) });
 const imageInput = z.object({ endpoint: z.string(), image: z.string(), digest: z.string() });
 
 type MachineInput = z.infer<typeof machineInput>;
@@ -72,15 +74,15 @@ export function machineEnsure(platform: Platform): StepKind<MachineInput, Json> 
   };
 }
 
-export function machineStart(platform: Platform): StepKind<MachineInput, Json> {
+export function machineStart(platform: Platform): StepKind<z.infer<typeof startInput>, Json> {
   return {
     kind: "machine.start",
-    input: machineInput,
+    input: startInput,
     effect: ({ machine }) => ({ creates: [], changes: [`machine ${machine} runs`], removes: [] }),
     attemptTimeoutMs: callTimeoutMs,
     deadlineMs: patienceMs,
     do: (ctx, { machine }) => startMachine(platform, ctx, machine),
-    undo: (ctx, { machine }) => stopMachine(platform, ctx, machine, 0),
+    undo: (ctx, { machine, already }) => (already ? untouched() : stopMachine(platform, ctx, machine, 0)),
   };
 }
 
@@ -92,7 +94,8 @@ export function machineStop(platform: Platform): StepKind<z.infer<typeof stopInp
     attemptTimeoutMs: callTimeoutMs,
     deadlineMs: patienceMs,
     do: (ctx, { machine, graceMs }) => stopMachine(platform, ctx, machine, graceMs),
-    async undo(ctx, { machine }) {
+    async undo(ctx, { machine, already }) {
+      if (already) return untouched();
       const started = await startMachine(platform, ctx, machine);
       await applyContext(platform, ctx, machine);
       return started;
@@ -110,6 +113,10 @@ export function machineRemove(platform: Platform): StepKind<MachineInput, Json> 
     do: (ctx, { machine }) => removeMachine(platform, ctx, machine),
     undo: "irreversible",
   };
+}
+
+async function untouched() {
+  return { output: null, changes: [] };
 }
 
 async function startMachine(platform: Platform, ctx: StepContext, machine: string) {

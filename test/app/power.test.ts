@@ -1,0 +1,76 @@
+/** Power changes that do not go their usual way: what runs is paid for, and nothing is taken away that was not asked for. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { RepairReconciler } from "#app/reconcilers/repair.ts";
+import { removeOrphans } from "#app/reconcilers/orphan.ts";
+import { AppError } from "#domain/error.ts";
+import { startInstallation, type Installation } from "../support/installation.ts";
+import { failAt, Tampers } from "../support/saga-suite.ts";
+import { seenInSim, worldProblems, type Expected } from "../support/world-verdict.ts";
+
+const tampers = new Tampers();
+let installation: Installation;
+beforeAll(async () => {
+  installation = await startInstallation({ work: (work, platform) => tampers.wrap(work, platform) });
+});
+afterAll(() => installation.close());
+
+async function run(action: string, change: Parameters<Installation["order"]>[1]) {
+  return installation.waitFor(await installation.order(action, change));
+}
+
+async function problems(name: string, expected: Expected): Promise<string[]> {
+  return worldProblems(installation.sql, seenInSim(await installation.simDump()), { [name]: expected });
+}
+
+function vapp(name: string) {
+  return installation.sql<{ state: string; desired: string; run_id: string | null }>(
+    `select state, desired, run_id from vapp where name = $1`,
+    [name],
+  );
+}
+
+test("machines that a failed stop left running are paid for once the vApp is started again", async () => {
+  expect(await run("deploy", { input: { offering: "tiny", name: "again" } })).toBe("succeeded");
+  tampers.set("again", async (ctx, phase, perform) => {
+    if (phase === "undo" || ctx.stepId === "machine.stop:node-0") throw new AppError("endpoint_refused", "the test refuses");
+    return perform(ctx, phase);
+  });
+  expect(await run("stop", { vapp: "again", input: { graceSeconds: 0 } })).toBe("failed");
+  tampers.clear("again");
+  expect(await run("start", { vapp: "again" })).toBe("succeeded");
+  expect(await problems("again", "running")).toEqual([]);
+});
+
+test("a start that is taken back does not stop what ran before", async () => {
+  expect(await run("deploy", { input: { offering: "tiny", name: "busy" } })).toBe("succeeded");
+  tampers.set("busy", failAt("context.apply:node-0", "before"));
+  expect(await run("start", { vapp: "busy" })).toBe("compensated");
+  tampers.clear("busy");
+  expect(await problems("busy", "running")).toEqual([]);
+});
+
+test("a stop that is taken back does not start what was stopped before", async () => {
+  expect(await run("deploy", { input: { offering: "tiny", name: "idle" } })).toBe("succeeded");
+  expect(await run("stop", { vapp: "idle", input: { graceSeconds: 0 } })).toBe("succeeded");
+  tampers.set("idle", failAt("machine.stop:node-0", "before"));
+  expect(await run("stop", { vapp: "idle", input: { graceSeconds: 0 } })).toBe("compensated");
+  tampers.clear("idle");
+  expect(await problems("idle", "stopped")).toEqual([]);
+});
+
+test("a deployment that failed and could not be undone is not brought back by automation, and can be deleted", async () => {
+  const exposure = (await installation.plan("deploy", { input: { offering: "tiny", name: "half" } })).steps.at(-1)!.id;
+  tampers.set("half", async (ctx, phase, perform) => {
+    if (phase === "undo" && ctx.stepId === "machine.ensure:node-0") throw new AppError("endpoint_refused", "the test refuses");
+    return failAt(exposure, "after")(ctx, phase, perform);
+  });
+  expect(await run("deploy", { input: { offering: "tiny", name: "half" } })).toBe("failed");
+  tampers.clear("half");
+  const { log, clock, signal } = installation.ctx;
+  await new RepairReconciler(installation.platform).round({ log, clock, signal });
+  await removeOrphans(installation.platform, { log, clock, signal });
+  expect(await vapp("half")).toEqual([{ state: "failed", desired: "deleted", run_id: null }]);
+  expect(await problems("half", "owned")).toEqual([]);
+  expect(await run("delete", { vapp: "half" })).toBe("succeeded");
+  expect(await problems("half", "gone")).toEqual([]);
+});
