@@ -275,11 +275,12 @@ export function factDelete(tx: Tx, subjectId: string) {
 
 export { now as databaseTime };
 
-/** vApps that are not as desired and that no run holds. One that failed is tried again: bounds say how often. */
-export function vappsToRepair(db: Database, limit: number) {
+/** The next vApps after an id that are not as desired and that no run holds. One that failed is tried again: bounds say how often. */
+export function vappsToRepair(db: Database, after: string, limit: number) {
   return db
     .selectFrom("vapp")
     .selectAll()
+    .where("id", ">", after)
     .where("deleted_at", "is", null)
     .where("desired", "=", "running")
     .where("run_id", "is", null)

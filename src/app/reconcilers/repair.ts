@@ -10,7 +10,7 @@ import type { Actor, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
 import { placeOrder } from "#app/order.ts";
 import { serviceActor } from "#app/session.ts";
-import { transact } from "#store/database.ts";
+import { isTransientDatabaseError, transact } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
 import { orderHistory } from "#store/order.ts";
 import { machineList, vappsToRepair, type VappRow } from "#store/vapp.ts";
@@ -20,18 +20,25 @@ export const repairBound: Bound = { maxCount: 100_000, rate: { actions: 5, windo
 
 const historyMs = 3_600_000;
 const vappsPerRound = 50;
+const beforeAll = "00000000-0000-0000-0000-000000000000";
 
 export class RepairReconciler {
   readonly #platform: Platform;
   /** Until when a refused vApp is left alone, so that one refusal is one event. */
   readonly #quiet = new Map<string, number>();
 
+  /** Where the next round goes on, so that vApps nobody can repair do not keep the others from their turn. */
+  #after = beforeAll;
+
   constructor(platform: Platform) {
     this.#platform = platform;
   }
 
   async round(ctx: CallContext): Promise<void> {
-    for (const vapp of await vappsToRepair(this.#platform.database, vappsPerRound)) {
+    for (const [id, until] of this.#quiet) if (until <= ctx.clock.now()) this.#quiet.delete(id);
+    const vapps = await vappsToRepair(this.#platform.database, this.#after, vappsPerRound);
+    this.#after = vapps.length < vappsPerRound ? beforeAll : vapps.at(-1)!.id;
+    for (const vapp of vapps) {
       const actor = await serviceActor(this.#platform, vapp.organization_id, "reconciler");
       if (actor !== null) await this.#repair(ctx, actor, vapp);
     }
@@ -52,8 +59,9 @@ export class RepairReconciler {
       ctx.log.warn({ vapp: vapp.name, order: order.id, summary: order.summary }, "a vApp is repaired");
     } catch (error) {
       // Somebody else's order was faster, or policy forbids it: both are reported and neither is forced.
-      if (!isAppError(error)) throw error;
+      if (isTransientDatabaseError(error)) throw error;
       this.#quiet.set(vapp.id, now + repairBound.breaker.openMs / 20);
+      if (!isAppError(error)) return ctx.log.error({ vapp: vapp.name, error: String(error) }, "a repair cannot be planned");
       if (error.code !== "conflict")
         await this.#refused(
           ctx,
