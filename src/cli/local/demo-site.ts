@@ -47,13 +47,7 @@ export function imagesOf(offering: Offering): string[] {
 
 export async function localSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
   const { home, background, say } = options;
-  const socket = agentSocket(home);
-  await background.ensure(
-    "agent",
-    [ownProgram("agent/main"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
-    () => answers(socket, "/v1/health"),
-    startTimeoutMs,
-  );
+  const socket = await agentEnsure(home, background);
   return {
     site: { name: "local", kind: "own", location: "this machine", fabric: { kind: "linux", config: { socket } } },
     endpoints: async () => {
@@ -71,14 +65,8 @@ export async function localSiteUp(options: DemoSiteOptions): Promise<DemoSite> {
 export async function localSiteDown(options: Pick<DemoSiteOptions, "home" | "background" | "say">, keepData: boolean): Promise<void> {
   const { home, background, say } = options;
   if (!existsSync(join(home, "agent"))) return;
-  const socket = agentSocket(home);
   // A site can only be taken down by its agent, so one that died is started again for it.
-  await background.ensure(
-    "agent",
-    [ownProgram("agent/main"), "--home", join(home, "agent"), "--site", demoSiteName(home)],
-    () => answers(socket, "/v1/health"),
-    startTimeoutMs,
-  );
+  const socket = await agentEnsure(home, background);
   const path = keepData ? "/v1/site?keep=data" : "/v1/site";
   await agentStream({ socket, method: "DELETE", path, timeoutMs: siteTimeoutMs, onPhase: (phase) => say(`site: ${phase}`) });
   await background.stop("agent", startTimeoutMs);
@@ -108,8 +96,13 @@ async function build(home: string, socket: string, name: string, say: (line: str
   return { name, recipeHash, variants: variants.map(({ format, digest, sizeBytes, path }) => ({ format, digest, sizeBytes, path })) };
 }
 
-function agentSocket(home: string): string {
-  return join(home, "agent", "agent.sock");
+/** Starts the agent unless it runs; its socket. */
+async function agentEnsure(home: string, background: Background): Promise<string> {
+  const folder = join(home, "agent");
+  const socket = join(folder, "agent.sock");
+  const args = [ownProgram("agent/main"), "--home", folder, "--site", demoSiteName(home)];
+  await background.ensure("agent", args, () => answers(socket, "/v1/health"), startTimeoutMs);
+  return socket;
 }
 
 /** Namespaces are named after it, so two installations on one machine need two names; the same home always has the same. */
