@@ -119,7 +119,7 @@ async function sampleEndpoint(platform: Platform, ctx: CallContext, endpoint: En
     if (row.state === "planned" || row.state === "deleted" || row.state_at.getTime() >= startedAt) continue;
     const found = seen.get(row.external_name);
     const state = found?.owner?.object === row.id ? found.power : "missing";
-    if (state !== row.state) await transact(platform.database, ctx, (tx) => noticeState(ctx, tx, row, state, source));
+    if (state !== row.state) await transact(platform.database, ctx, (tx) => noticeState(ctx, tx, row, state, source, startedAt));
   }
 }
 
@@ -145,13 +145,22 @@ function factsOf(
 }
 
 /** Writes a state seen from outside. While a run holds the vApp, only the run knows what the state means for the vApp. */
-async function noticeState(ctx: CallContext, tx: Tx, machine: MachineRow, state: MachineRow["state"], source: string): Promise<void> {
+async function noticeState(
+  ctx: CallContext,
+  tx: Tx,
+  machine: MachineRow,
+  state: MachineRow["state"],
+  source: string,
+  seenAtMs = Number.POSITIVE_INFINITY,
+): Promise<void> {
   const vapp = await vappLock(tx, machine.vapp_id);
   if (vapp === undefined || vapp.deleted_at !== null) return;
   // A machine about to be removed by a run is not missing.
   if (vapp.run_id !== null && state === "missing") return;
   const now = (await machineList(tx, [vapp.id])).find(({ id }) => id === machine.id);
   if (now === undefined || now.state === "planned" || now.state === "deleted") return;
+  // While we waited for the vApp somebody learned something newer.
+  if (now.state_at.getTime() >= seenAtMs) return;
   await machineInState({ clock: ctx.clock, source }, tx, vapp, now, state);
   if (vapp.run_id !== null || (vapp.state !== "active" && vapp.state !== "degraded")) return;
   const machines = await machineList(tx, [vapp.id]);
