@@ -178,13 +178,13 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
 /** The vApp's row lock, and its lock in the sense of runs: one run at a time, only a delete takes it over. */
 async function lockVapp(ctx: DecidedContext, tx: Tx, request: PlanRequest): Promise<void> {
   if (request.vapp === undefined) return;
-  const vapp = await vappLock(tx, (await theVappNamed(ctx, request.vapp, tx)).id);
+  const { id, run_id: holder } = await theVappNamed(ctx, request.vapp, tx);
+  const settled = request.action === "delete" && holder !== null && request.input["settle"] === holder;
+  // The run before the vApp, as the run's own steps lock them.
+  if (settled) await requestCancel(tx, holder);
+  const vapp = await vappLock(tx, id);
   if (vapp === undefined || vapp.run_id === null) return;
-  if (request.action === "delete" && request.input["settle"] === vapp.run_id) {
-    await requestCancel(tx, vapp.run_id);
-    return;
-  }
-  throw heldBy(vapp.name, vapp.run_id);
+  if (!settled || vapp.run_id !== holder) throw heldBy(vapp.name, vapp.run_id);
 }
 
 function heldBy(vapp: string, runId: string): AppError {
