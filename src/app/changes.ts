@@ -78,12 +78,13 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
 async function machineObserved(ctx: ChangeContext, tx: Tx, vapp: VappRow, change: Change & { type: "machine.observed" }): Promise<void> {
   const machine = await machineByName(tx, vapp.id, change.machine);
   if (machine === undefined) return;
+  // The machine before its facts, as samplers lock them.
+  await machineInState(ctx, tx, vapp, machine, change.power);
   await factPutMany(
     tx,
     change.facts.map((fact) => ({ subjectId: machine.id, fact })),
     new Date(ctx.clock.now()),
   );
-  await machineInState(ctx, tx, vapp, machine, change.power);
 }
 
 /** A machine is now seen in this state. Does nothing when that is what was known. */
