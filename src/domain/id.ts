@@ -14,7 +14,6 @@ export const idPrefixes = {
   offering: "off",
   image: "img",
   site: "site",
-  host: "host",
   endpoint: "ep",
   plan: "plan",
   order: "ord",

@@ -84,19 +84,10 @@ export interface SiteTable {
   generation: Generated<number>;
   created_at: At;
 }
-export interface HostTable {
-  id: string;
-  site_id: string;
-  name: string;
-  architecture: string;
-  vcpus: number;
-  memory_mib: number;
-}
 export interface EndpointTable {
   id: string;
   organization_id: string;
   site_id: string;
-  host_id: string | null;
   name: string;
   provider: string;
   config: JsonColumn;
@@ -323,7 +314,6 @@ export interface CoreSchema {
   image: ImageTable;
   image_variant: ImageVariantTable;
   site: SiteTable;
-  host: HostTable;
   endpoint: EndpointTable;
   rate_card: RateCardTable;
   quota_balance: QuotaBalanceTable;

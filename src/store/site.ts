@@ -1,4 +1,4 @@
-/** Sites, hosts and endpoints, with what is promised on each endpoint. */
+/** Sites and endpoints, with what is promised on each endpoint. */
 import { sql } from "kysely";
 import type { Database, Tx } from "#store/database.ts";
 

@@ -78,6 +78,14 @@ export function machineList(db: Database, vappIds: readonly string[], options: {
   return query.orderBy("machine.tier").orderBy("machine.ordinal").execute();
 }
 
+/** A page of an organization's living machines, or of one vApp's, in order of their ids. */
+export function machinePage(db: Database, filter: { organizationId: string; vappId?: string; after?: string; limit: number }) {
+  let query = machinesLiving(db).where("machine.organization_id", "=", filter.organizationId);
+  if (filter.vappId !== undefined) query = query.where("machine.vapp_id", "=", filter.vappId);
+  if (filter.after !== undefined) query = query.where("machine.id", ">", filter.after);
+  return query.orderBy("machine.id").limit(filter.limit).execute();
+}
+
 export function machineByName(db: Database, vappId: string, name: string) {
   return db
     .selectFrom("machine")

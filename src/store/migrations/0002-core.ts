@@ -35,11 +35,8 @@ const statements = [
      id uuid primary key, organization_id uuid not null references organization, name text not null unique,
      kind text not null check (kind in ('own','partner','public')), location text not null,
      fabric_kind text not null, fabric_config jsonb not null, generation int not null default 1, created_at timestamptz not null default now())`,
-  `create table host (
-     id uuid primary key, site_id uuid not null references site, name text not null, architecture text not null,
-     vcpus int not null, memory_mib int not null, unique (site_id, name))`,
   `create table endpoint (
-     id uuid primary key, organization_id uuid not null references organization, site_id uuid not null references site, host_id uuid references host,
+     id uuid primary key, organization_id uuid not null references organization, site_id uuid not null references site,
      name text not null unique, provider text not null, config jsonb not null,
      state text not null default 'unchecked' check (state in ('unchecked','ready','unreachable')),
      description jsonb, checked_at timestamptz, generation int not null default 1, created_at timestamptz not null default now())`,
