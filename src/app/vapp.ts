@@ -14,7 +14,17 @@ import { auditInsert } from "#store/audit.ts";
 import { offeringList, rateCardCurrent } from "#store/catalogue.ts";
 import { projectList } from "#store/installation.ts";
 import { siteList } from "#store/site.ts";
-import { addressList, exposureList, factList, machineByName, machineList, segmentList, vappList, type VappRow } from "#store/vapp.ts";
+import {
+  addressList,
+  exposureList,
+  factList,
+  machineByName,
+  machineList,
+  machinePage,
+  segmentList,
+  vappList,
+  type VappRow,
+} from "#store/vapp.ts";
 
 export interface VappFilter {
   readonly project?: string | undefined;
@@ -44,7 +54,7 @@ export const showVapp = useCase(
     const row = await theVappNamed(ctx, name);
     const [summary] = await summaries(ctx, [row]);
     const segments = await segmentList(db, [row.id]);
-    const machines = await machineViews(ctx, [row]);
+    const machines = await machineViews(ctx, await machineList(db, [row.id]));
     const names = new Map(machines.map((machine) => [machine.id, machine.name]));
     const exposures = await exposureList(db, [row.id]);
     return {
@@ -87,12 +97,13 @@ export const listMachines = useCase(
       filter.vapp === undefined ? organizationResource(ctx) : projectResource(await theVappNamed(ctx, filter.vapp)),
   },
   async (ctx, filter): Promise<MachineView[]> => {
-    const rows =
-      filter.vapp === undefined
-        ? await vappList(ctx.platform.database, { organizationId: ctx.actor.organizationId, limit: filter.limit, deleted: false })
-        : [await theVappNamed(ctx, filter.vapp)];
-    const machines = (await machineViews(ctx, rows)).sort((a, b) => (a.id < b.id ? -1 : 1));
-    return machines.filter(({ id }) => filter.after === undefined || id > filter.after).slice(0, filter.limit);
+    const rows = await machinePage(ctx.platform.database, {
+      organizationId: ctx.actor.organizationId,
+      limit: filter.limit,
+      ...(filter.vapp === undefined ? {} : { vappId: (await theVappNamed(ctx, filter.vapp)).id }),
+      ...(filter.after === undefined ? {} : { after: parseId("machine", filter.after) }),
+    });
+    return machineViews(ctx, rows);
   },
 );
 
@@ -174,20 +185,15 @@ async function summaries(ctx: AppContext, rows: readonly VappRow[]): Promise<Vap
   });
 }
 
-async function machineViews(ctx: AppContext, vapps: readonly VappRow[]): Promise<MachineView[]> {
+async function machineViews(ctx: AppContext, rows: Awaited<ReturnType<typeof machineList>>): Promise<MachineView[]> {
   const db = ctx.platform.database;
-  const rows = await machineList(
-    db,
-    vapps.map(({ id }) => id),
-  );
   const ids = rows.map(({ id }) => id);
   const addresses = await addressList(db, ids);
   const facts = await factList(db, ids);
-  const names = new Map(vapps.map((row) => [row.id, row.name]));
   return rows.map((row) => ({
     id: formatId("machine", row.id),
     name: row.name,
-    vapp: names.get(row.vapp_id)!,
+    vapp: row.vapp_name,
     tier: row.tier,
     ordinal: row.ordinal,
     kind: row.kind,

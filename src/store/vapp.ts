@@ -66,16 +66,23 @@ export function vappUpdate(
 }
 
 /** Living machines of some vApps, in start order of their names. */
-export function machineList(db: Database, vappIds: readonly string[], options: { released?: boolean } = {}) {
-  let query = db
+export function machineList(db: Database, vappIds: readonly string[]) {
+  return machinesLiving(db)
+    .where("machine.vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds])
+    .orderBy("machine.tier")
+    .orderBy("machine.ordinal")
+    .execute();
+}
+
+function machinesLiving(db: Database) {
+  return db
     .selectFrom("machine")
     .innerJoin("endpoint", "endpoint.id", "machine.endpoint_id")
     .innerJoin("site", "site.id", "endpoint.site_id")
+    .innerJoin("vapp", "vapp.id", "machine.vapp_id")
     .selectAll("machine")
-    .select(["endpoint.name as endpoint_name", "endpoint.provider", "site.name as site_name"])
-    .where("machine.vapp_id", "in", vappIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...vappIds]);
-  if (options.released !== true) query = query.where("machine.released_at", "is", null);
-  return query.orderBy("machine.tier").orderBy("machine.ordinal").execute();
+    .select(["endpoint.name as endpoint_name", "endpoint.provider", "site.name as site_name", "vapp.name as vapp_name"])
+    .where("machine.released_at", "is", null);
 }
 
 /** A page of an organization's living machines, or of one vApp's, in order of their ids. */
