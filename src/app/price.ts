@@ -3,7 +3,7 @@ import { Decimal } from "decimal.js";
 import type { Json } from "#domain/json.ts";
 import type { DesiredMachine } from "#domain/plan.ts";
 import { parseRateCard } from "#domain/rate-card.ts";
-import { costPerHour, hoursPerMonth, type LedgerSize } from "#domain/rating.ts";
+import { costPerHour, hoursPerMonth, type LedgerSize, type LedgerState } from "#domain/rating.ts";
 import { machineSize } from "#app/charge.ts";
 
 interface Priced {
@@ -19,13 +19,13 @@ export interface Price {
   readonly perMonth: string;
 }
 
-/** What it costs once it is as desired. Nothing for null and for what is not to run. */
+/** What it costs once it is as desired: stopped machines keep their disks and a stopped vApp its exposures. Nothing for null and deleted. */
 export function priceOf(vapp: Priced | null, card: Json, at: Date): Price {
   const parsed = parseRateCard(card);
-  const sizes: LedgerSize[] =
-    vapp === null || vapp.desired !== "running"
-      ? []
-      : [...vapp.machines.map(machineSize), ...vapp.exposures.map(() => ({ type: "exposure" as const }))];
-  const perHour = costPerHour(sizes, parsed, at.getTime());
+  const there = vapp === null || vapp.desired === "deleted" ? null : { ...vapp, desired: vapp.desired };
+  const cost = (sizes: readonly LedgerSize[], state: LedgerState) => costPerHour(sizes, parsed, at.getTime(), state);
+  const machines = cost(there?.machines.map(machineSize) ?? [], there?.desired ?? "released");
+  const exposures = cost(there?.exposures.map(() => ({ type: "exposure" })) ?? [], "running");
+  const perHour = new Decimal(machines).plus(exposures).toFixed();
   return { currency: parsed.currency, perHour, perMonth: new Decimal(perHour).times(hoursPerMonth).toFixed(2, Decimal.ROUND_HALF_EVEN) };
 }

@@ -90,14 +90,14 @@ export function exactTotal(lines: readonly RatedLine[]): string {
   return exactSum(lines).toFixed();
 }
 
-/** What these running things cost an hour at the prices valid at `at`. Exact decimal. */
-export function costPerHour(sizes: readonly LedgerSize[], card: RateCard, at: number): string {
-  return hourly(sizes, card, at).toFixed();
+/** What these things cost an hour in that state at the prices valid at `at`. Exact decimal. */
+export function costPerHour(sizes: readonly LedgerSize[], card: RateCard, at: number, state: LedgerState = "running"): string {
+  return hourly(sizes, card, at, state).toFixed();
 }
 
-function hourly(sizes: readonly LedgerSize[], card: RateCard, at: number): Decimal {
+function hourly(sizes: readonly LedgerSize[], card: RateCard, at: number, state: LedgerState): Decimal {
   const prices = pricesAt(card, at).prices;
-  const costs = sizes.flatMap((size) => usageOf(size, "running").map((use) => priceOf(prices, use).times(use.quantity)));
+  const costs = sizes.flatMap((size) => usageOf(size, state).map((use) => priceOf(prices, use).times(use.quantity)));
   return costs.reduce((sum, cost) => sum.plus(cost), new Exact(0));
 }
 

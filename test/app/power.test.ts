@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RepairReconciler } from "#app/reconcilers/repair.ts";
 import { removeOrphans } from "#app/reconcilers/orphan.ts";
+import { showBill } from "#app/bill.ts";
+import { showVapp } from "#app/vapp.ts";
 import { AppError } from "#domain/error.ts";
 import { startInstallation, type Installation } from "../support/installation.ts";
 import { failAt, Tampers } from "../support/saga-suite.ts";
@@ -73,4 +75,17 @@ test("a deployment that failed and could not be undone is not brought back by au
   expect(await problems("half", "owned")).toEqual([]);
   expect(await run("delete", { vapp: "half" })).toBe("succeeded");
   expect(await problems("half", "gone")).toEqual([]);
+});
+
+test("the price of a stopped vApp is what it is billed", async () => {
+  expect(await run("deploy", { input: { offering: "tiny", name: "parked" } })).toBe("succeeded");
+  const plan = await installation.plan("stop", { vapp: "parked", input: { graceSeconds: 0 } });
+  expect(await run("stop", { vapp: "parked", input: { graceSeconds: 0 } })).toBe("succeeded");
+  expect((await showVapp(installation.ctx, "parked")).costPerHour).toBe(plan.cost.perHourAfter);
+  // Everything is stopped by now, so an hour from here on is rated as what it will cost.
+  const from = new Date(Date.now() + 60_000);
+  const to = new Date(from.getTime() + 3_600_000);
+  const bill = await showBill(installation.ctx, { vapp: "parked", from: from.toISOString(), to: to.toISOString() });
+  expect(Number(bill.total)).toBeGreaterThan(0);
+  expect(Number(plan.cost.perHourAfter)).toBeCloseTo(Number(bill.total), 6);
 });
