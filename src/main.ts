@@ -17,6 +17,7 @@ import { describeEndpoints, MachineWatches, sampleEndpoints } from "#app/sampler
 import { SecretBox } from "#app/secret-box.ts";
 import { ensureAdminToken, setUp } from "#app/setup.ts";
 import { parseOffering } from "#domain/blueprint.ts";
+import { AppError } from "#domain/error.ts";
 import type { Clock, Log } from "#domain/context.ts";
 import type { EngineSettings } from "#engine/contract.ts";
 import { startEngine } from "#engine/engine.ts";
@@ -109,8 +110,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(options.engine === undefined ? {} : { settings: options.engine }),
   });
   const watches = startLoops(platform, engine);
-  const api = await startApi({ platform, host: options.host ?? "127.0.0.1", port: options.port ?? 7080, log, clock });
   const whereFile = join(home, "control.json");
+  const closeAllButApi = async () => {
+    watches.close();
+    await engine.close();
+    await platform.endpoints.close();
+    const last = embedded !== null && (await nobodyElse(database, engine.processId));
+    await database.destroy();
+    if (last) await (embedded as EmbeddedPostgres).stop();
+  };
+  // A process nobody can reach must not go on carrying out runs, so a port that is taken ends everything again.
+  const api = await openApi(platform, options, clock).catch(async (error: unknown) => {
+    await closeAllButApi();
+    throw error;
+  });
   writeFileSync(whereFile, `${JSON.stringify({ url: api.url, pid: process.pid })}\n`);
   log.info({ url: api.url }, "control plane is up");
   return {
@@ -120,15 +133,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     engine,
     async close() {
       await api.close();
-      watches.close();
-      await engine.close();
-      await platform.endpoints.close();
-      const last = embedded !== null && (await nobodyElse(database, engine.processId));
-      await database.destroy();
-      if (last) await (embedded as EmbeddedPostgres).stop();
+      await closeAllButApi();
       rmSync(whereFile, { force: true });
     },
   };
+}
+
+async function openApi(platform: Platform, options: ControlPlaneOptions, clock: Clock): ReturnType<typeof startApi> {
+  const host = options.host ?? "127.0.0.1";
+  const port = options.port ?? 7080;
+  try {
+    return await startApi({ platform, host, port, log: options.log, clock });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") throw cause;
+    throw new AppError("conflict", `${host}:${port} cannot be listened on`, {
+      detail: [
+        {
+          constraint: code === "EADDRINUSE" ? "one process listens on a port, and another does already" : `the system says ${code}`,
+          source: `--host ${host} --port ${port}`,
+          nearest: "name another with --port, or 0 for any that is free",
+        },
+      ],
+      cause,
+    });
+  }
 }
 
 /** Stops the embedded database of a home when it runs, for clean-up after a control plane that was killed. */
