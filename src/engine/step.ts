@@ -4,6 +4,7 @@
  */
 import { sql } from "kysely";
 import { AppError, isAppError } from "#domain/error.ts";
+import { formatId } from "#domain/id.ts";
 import type { Json } from "#domain/json.ts";
 import { type JournalEntry, type SagaPhase, sagaLimits } from "#domain/saga.ts";
 import type { RunStep, RunWork, StepContext, StepLimits, StepResult, StepSettlement } from "#engine/contract.ts";
@@ -75,7 +76,7 @@ export function stepAction(host: StepHost, call: StepCall): CheckpointedAction<S
         await host.work.apply(tx, runId, step, phase, settlement);
       } catch (error) {
         if (isTransientDatabaseError(error)) throw error;
-        const log = logWith(host.log, { runId, stepId: step.id, phase });
+        const log = logWith(host.log, { runId: formatId("run", runId), stepId: step.id, phase });
         if (settlement.outcome === "failed") {
           log.error({ error: describe(error) }, "the failure of a step could not be applied");
           skipApply = true;
@@ -108,7 +109,7 @@ async function attempts(host: StepHost, call: StepCall): Promise<StepSettlement>
     call.phase === "do" ? (limits.deadlineMs ?? sagaLimits.doDeadlineMs) : Math.max(limits.deadlineMs ?? 0, sagaLimits.undoDeadlineMs);
   let deadline = host.clock.now() + patienceMs;
   const maxAttempts = limits.maxAttempts ?? sagaLimits.maxAttempts;
-  const log = logWith(host.log, { runId: call.runId, stepId: call.step.id, phase: call.phase });
+  const log = logWith(host.log, { runId: formatId("run", call.runId), stepId: call.step.id, phase: call.phase });
   const stop = call.phase === "do" ? AbortSignal.any([host.stopping, call.cancelled]) : host.stopping;
   const pauseStop = AbortSignal.any([stop, host.draining]);
   let pauseMs: number = sagaLimits.firstRetryMs;
@@ -127,7 +128,11 @@ async function attempts(host: StepHost, call: StepCall): Promise<StepSettlement>
         continue;
       }
       const failure = asAppError(error, log);
-      if (!failure.retryable || attempt >= maxAttempts || host.clock.now() + pauseMs > deadline) return failed(failure);
+      if (!failure.retryable || attempt >= maxAttempts || host.clock.now() + pauseMs > deadline) {
+        // The journal holds what a tenant may read; what the endpoint really said is found here, under the run's name.
+        log.error({ attempt, code: failure.code, reason: failure.message, internal: failure.internal }, "step failed");
+        return failed(failure);
+      }
       log.warn({ attempt, code: failure.code, internal: failure.internal, pauseMs }, "step attempt failed, trying again");
       await host.clock.sleep(pauseMs, pauseStop).catch(() => {});
       if (host.draining.aborted) throw new Abandoned();
@@ -175,7 +180,7 @@ async function attemptOnce(host: StepHost, call: StepCall, frame: AttemptFrame):
   const ctx: StepContext = {
     signal,
     clock: host.clock,
-    log: logWith(host.log, { runId: call.runId, stepId: call.step.id, phase: call.phase }),
+    log: logWith(host.log, { runId: formatId("run", call.runId), stepId: call.step.id, phase: call.phase }),
     runId: call.runId,
     step: call.step,
     stepId: call.step.id,
