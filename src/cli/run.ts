@@ -78,7 +78,7 @@ export function checkOutcome(run: Run): void {
   const failed = run.steps.find((step) => step.error !== null);
   const why = failed === undefined ? "" : `: ${failed.title}: ${failed.error!.message}`;
   const end = run.state === "compensated" ? "was undone" : "failed; what is left is shown by strat vapp show";
-  throw new CliError(exitCodes.failed, `${run.action} ${end}${why}`);
+  throw new CliError(exitCodes.failed, `${run.action} ${end}${why}\n  more      strat run show ${run.id}`);
 }
 
 export function runText(run: Run): string {
@@ -92,5 +92,9 @@ export function runText(run: Run): string {
     { title: "TRIES", of: (step) => (step.attempts > 1 ? String(step.attempts) : "") },
     { title: "STEP", of: (step) => (step.error === null ? step.title : `${step.title}: ${step.error.message}`) },
   ]);
-  return `${strong(run.action)}  ${state(run.state)}  ${faint(run.id)}\n\n${steps}`;
+  // What an endpoint said in its own words is not for tenants: the log has it under the run's id.
+  const hint = run.steps.some((step) => step.error !== null)
+    ? `\n\n${faint(`the endpoint's own words: control plane's log, lines with ${run.id}`)}`
+    : "";
+  return `${strong(run.action)}  ${state(run.state)}  ${faint(run.id)}\n\n${steps}${hint}`;
 }

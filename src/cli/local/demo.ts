@@ -245,7 +245,7 @@ function failuresOf(run: Schemas["Run"]): { constraint: string; source: string; 
     .map((step) => ({
       constraint: `${step.title}: ${step.error!.message}`,
       source: `run ${run.id}, step ${step.id}`,
-      nearest: "see the log of the control plane, then try again",
+      nearest: `see log/control-plane.log in the home folder, lines with ${run.id}, then try again`,
     }));
 }
 
