@@ -1,6 +1,7 @@
 /** Small pieces every file of commands uses. */
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
+import { CliError, exitCodes } from "#cli/exit.ts";
 import { openSession, type Session } from "#cli/session.ts";
 
 /** The action of a command that talks to the server: session first, then commander's own arguments and options. */
@@ -35,7 +36,11 @@ export function jsonValue(text: string): unknown {
 
 /** Text of a file, `-` for standard input. */
 export function readText(path: string): string {
-  return readFileSync(path === "-" ? 0 : path, "utf8");
+  try {
+    return readFileSync(path === "-" ? 0 : path, "utf8");
+  } catch (error) {
+    throw new CliError(exitCodes.usage, `${path} cannot be read: ${(error as Error).message}`);
+  }
 }
 
 /** All pages of a list, up to `limit` items. */

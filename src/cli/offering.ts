@@ -1,8 +1,9 @@
 /** The catalogue. */
 import type { Command } from "commander";
-import { parse } from "yaml";
+import { parse, YAMLParseError } from "yaml";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { readText, withSession } from "#cli/command.ts";
+import { CliError, exitCodes } from "#cli/exit.ts";
 import { faint, strong } from "#cli/session.ts";
 import { table } from "#cli/text.ts";
 
@@ -44,11 +45,20 @@ export function registerOffering(program: Command): void {
     .description("publish a version from a YAML or JSON file; - reads standard input")
     .action(
       withSession(async (session, file: string) => {
-        const document = parse(readText(file)) as Schemas["OfferingDocument"];
+        const document = readDocument(file);
         const shown = await ask(session.client.POST("/v1/offerings", { body: document }));
         session.show(shown, () => `${shown.name}@${shown.version}: published\n${faint(`order it:  strat order ${shown.name}`)}`);
       }),
     );
+}
+
+function readDocument(file: string): Schemas["OfferingDocument"] {
+  try {
+    return parse(readText(file)) as Schemas["OfferingDocument"];
+  } catch (error) {
+    if (!(error instanceof YAMLParseError)) throw error;
+    throw new CliError(exitCodes.usage, `${file} is not YAML: ${error.message.trimEnd()}`);
+  }
 }
 
 function offeringText(offering: Offering): string {

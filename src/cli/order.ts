@@ -74,6 +74,7 @@ function ordersText(orders: readonly Order[]): string {
     { title: "WHO", of: ({ principal }) => principal },
     { title: "VAPP", of: ({ vappName }) => vappName },
     { title: "WHAT", of: ({ summary }) => summary },
+    { title: "RUN", of: ({ run }) => run },
   ]);
 }
 
