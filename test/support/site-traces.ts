@@ -1,5 +1,6 @@
 /** Everything a site can leave on a host, found by its names and by the PID namespace of its processes. */
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { exec } from "#lib/exec.ts";
 import { processIdentify } from "#lib/process-identity.ts";
 import type { TestSite } from "./site.ts";
@@ -14,12 +15,16 @@ export interface SiteIdentity {
   readonly uplink: string;
   /** `pid:[4026532…]` of the holder. */
   readonly pidNamespace: string;
+  /** The file behind the storage pool: what a loop device shows of it, whatever path the site knows it by. */
+  readonly poolInode: number;
 }
 
 export async function siteIdentify(site: TestSite): Promise<SiteIdentity> {
   const links = (await exec("ip", ["-4", "-o", "addr", "show"])).stdout.split("\n");
   const uplink = links.find((line) => line.includes(` ${site.hostAddress}/`))?.split(/\s+/)[1] ?? "";
-  return { home: site.home, namespace: site.namespace, uplink, pidNamespace: await readlink(`/proc/${site.holderPid()}/ns/pid`) };
+  const pidNamespace = await readlink(`/proc/${site.holderPid()}/ns/pid`);
+  const pool = await stat(join(site.home, "site/lxd/disks/stratiform.img"));
+  return { home: site.home, namespace: site.namespace, uplink, pidNamespace, poolInode: pool.ino };
 }
 
 export async function siteTraces(id: SiteIdentity): Promise<SiteTraces> {
@@ -31,7 +36,7 @@ export async function siteTraces(id: SiteIdentity): Promise<SiteTraces> {
     mounts: (await readFile("/proc/mounts", "utf8")).split("\n").filter(mine),
     processes: await siteProcesses(id),
     controlGroups: (await lines("find", "/sys/fs/cgroup", "-type", "d", "-name", id.namespace)).filter(Boolean),
-    loops: (await lines("losetup", "-a")).filter(mine),
+    loops: (await lines("losetup", "-a")).filter((line) => line.includes(`]:${id.poolInode} `)),
     files: await readdir(id.home).catch(() => []),
   };
 }
