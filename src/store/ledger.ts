@@ -31,8 +31,9 @@ export async function ledgerAppend(tx: Tx, entry: LedgerEntry): Promise<boolean>
     .orderBy("seq", "desc")
     .limit(1)
     .executeTakeFirst();
-  // A resource that never ran has nothing to end.
+  // A resource that never ran has nothing to end, and one that is released has nothing left to stop.
   if (last === undefined ? entry.state !== "running" : last.state === entry.state) return false;
+  if (last?.state === "released" && entry.state === "stopped") return false;
   await tx
     .insertInto("ledger")
     .values({
