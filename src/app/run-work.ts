@@ -161,6 +161,13 @@ async function settleVapp(ctx: Source, tx: Tx, vapp: VappRow, outcome: RunOutcom
   if (outcome === "failed") {
     // A deployment that could not be undone is not to be repaired: what is left of it is to go.
     const desired = vapp.state === "provisioning" ? "deleted" : vapp.desired;
+    if (desired === "deleted") {
+      // Nobody ordered what is left, so nobody pays for its running.
+      for (const machine of machines) {
+        await machineUpdate(tx, machine.id, { desired });
+        await ledgerAppend(tx, machineLedger(vapp, machine, "stopped", ctx.source));
+      }
+    }
     return void (await vappUpdate(tx, vapp.id, { run_id: null, state: "failed", desired }));
   }
   const running = machines.every((machine) => machine.state === "running");

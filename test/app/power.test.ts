@@ -73,6 +73,11 @@ test("a deployment that failed and could not be undone is not brought back by au
   await removeOrphans(installation.platform, { log, clock, signal });
   expect(await vapp("half")).toEqual([{ state: "failed", desired: "deleted", run_id: null }]);
   expect(await problems("half", "owned")).toEqual([]);
+  const paid = await installation.sql(
+    `select m.name from machine m join vapp v on v.id = m.vapp_id where v.name = 'half'
+      and (select state from ledger l where l.resource_id = m.id order by seq desc limit 1) = 'running'`,
+  );
+  expect(paid).toEqual([]);
   expect(await run("delete", { vapp: "half" })).toBe("succeeded");
   expect(await problems("half", "gone")).toEqual([]);
 });
@@ -88,4 +93,17 @@ test("the price of a stopped vApp is what it is billed", async () => {
   const bill = await showBill(installation.ctx, { vapp: "parked", from: from.toISOString(), to: to.toISOString() });
   expect(Number(bill.total)).toBeGreaterThan(0);
   expect(Number(plan.cost.perHourAfter)).toBeCloseTo(Number(bill.total), 6);
+});
+
+test("what is released is not charged again when its delete is ordered again", async () => {
+  expect(await run("deploy", { input: { offering: "tiny", name: "twice" } })).toBe("succeeded");
+  tampers.set("twice", failAt("segment.remove:lan", "before"));
+  expect(await run("delete", { vapp: "twice" })).toBe("failed");
+  tampers.clear("twice");
+  expect(await run("delete", { vapp: "twice" })).toBe("succeeded");
+  const after = await installation.sql(
+    `select l.name, l.state from ledger l join ledger r on r.resource_id = l.resource_id and r.state = 'released' and r.seq < l.seq
+      join vapp v on v.id = l.vapp_id where v.name = 'twice'`,
+  );
+  expect(after).toEqual([]);
 });
