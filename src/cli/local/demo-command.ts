@@ -43,21 +43,26 @@ async function demo(options: DemoCommandOptions): Promise<void> {
     offering: options.offering,
     site: options.site,
     port: options.port,
-    remove: removeCommand(options),
+    remove: removeCommand(options, "--down"),
     say,
   };
   if (options.site === "sim") say("simulated site: the control plane is real, the machines only pretend");
   const result = options.purge === true ? await demoPurge(own) : options.down === true ? await demoDown(own) : await demoUp(own);
-  const text = "kept" in result ? leftText(result) : upText(result);
+  const text = "kept" in result ? leftText(result, removeCommand(options, "--purge")) : upText(result, lookCommand(options));
   process.stdout.write(`${options.json === true ? JSON.stringify(result, null, 2) : text}\n`);
 }
 
-function removeCommand({ home, site }: DemoCommandOptions): string {
-  const own = [...(home === homeFolder() ? [] : ["--home", home]), ...(site === "local" ? [] : ["--site", site])];
-  return ["npm run demo -- --down", ...own].join(" ");
+/** What is printed can be typed as it is, also with a home that is not the usual one. */
+function lookCommand({ home }: DemoCommandOptions): string {
+  return `${home === homeFolder() ? "" : `STRATIFORM_HOME=${home} `}npm run -s strat --`;
 }
 
-function upText(result: DemoResult): string {
+function removeCommand({ home, site }: DemoCommandOptions, how: "--down" | "--purge"): string {
+  const own = [...(home === homeFolder() ? [] : ["--home", home]), ...(site === "local" ? [] : ["--site", site])];
+  return [`npm run demo -- ${how}`, ...own].join(" ");
+}
+
+function upText(result: DemoResult, look: string): string {
   const machines = result.machines.map(
     ({ name, kind, endpoint, address, reason }) =>
       `  ${name.padEnd(10)} ${kind.padEnd(10)} ${endpoint.padEnd(14)} ${address}\n${" ".repeat(13)}${reason}`,
@@ -70,16 +75,16 @@ function upText(result: DemoResult): string {
     `vApp ${result.vapp}, ${result.costPerHour} an hour, carried out by ${result.plan}:`,
     ...machines,
     "",
-    "Look around   npm run -s strat -- vapp show " + result.vapp,
+    `Look around   ${look} vapp show ${result.vapp}`,
     `Remove        ${result.remove}      (--purge leaves nothing)`,
   ].join("\n");
 }
 
-function leftText({ kept }: DemoLeft): string {
+function leftText({ kept }: DemoLeft, purge: string): string {
   if (kept.length === 0) return "Nothing is left.";
   return [
     "Kept:",
     ...kept.map(({ path, bytes }) => `  ${(bytes / 1_048_576).toFixed(1).padStart(8)} MiB  ${path}`),
-    "Remove it with: npm run demo -- --purge",
+    `Remove it with: ${purge}`,
   ].join("\n");
 }
