@@ -71,7 +71,7 @@ export class OnceOnly {
       const fresh = answer ?? (await operation.handle({ ...ctx, committing: confirmKey(owner) }, request));
       return await this.#settle(owner, operation, outcomeOf(operation, fresh));
     } catch (error) {
-      await this.#failed(ctx, owner, error);
+      await this.#failed(ctx, owner, operation, error);
       throw error;
     } finally {
       this.#attempts.delete(owner.attempt);
@@ -85,12 +85,20 @@ export class OnceOnly {
   }
 
   /** A final refusal is an answer and is kept; after anything else the request may be tried again. */
-  async #failed(ctx: AppContext, owner: KeyOwner, error: unknown): Promise<void> {
+  async #failed(ctx: AppContext, owner: KeyOwner, operation: Operation, error: unknown): Promise<void> {
     const isFinal = isAppError(error) && !error.retryable && problemStatus[error.code] < 500;
+    // What has no transaction may have happened although its answer was lost.
+    if (operation.keyed === "secret" && !isFinal && !neverBegan(error))
+      return settleKey(this.#platform, owner, problemStatus.conflict, null);
     if (!isFinal) return releaseKey(this.#platform, owner);
     const { status, ...body } = problemOf(error, ctx.requestId);
     await settleKey(this.#platform, owner, status, { body: { ...body, status }, headers: {}, isProblem: true } satisfies Stored);
   }
+}
+
+/** Errors that say so themselves: the guest is not ready for commands, or the database could not be asked. */
+function neverBegan(error: unknown): boolean {
+  return isAppError(error, "endpoint_busy") || isAppError(error, "unavailable");
 }
 
 export function outcomeOf(operation: Operation, answer: Answer<unknown>): Outcome {
