@@ -2,7 +2,7 @@
  * Composition root: one control-plane process. Database (embedded or given), migrations, first-start set-up, policy, adapters, engine,
  * loops, API. Several processes may share one database; what only one may do runs under leadership.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { startApi } from "#api/server.ts";
@@ -42,6 +42,7 @@ import { organizationIds, policyList } from "#store/installation.ts";
 import { migrate } from "#store/migrate.ts";
 import { migrations } from "#store/migrations/all.ts";
 import { ownFile } from "#lib/own-file.ts";
+import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/process-identity.ts";
 
 export const builtInProcesses = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
 
@@ -124,7 +125,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await closeAllButApi();
     throw error;
   });
-  writeFileSync(whereFile, `${JSON.stringify({ url: api.url, pid: process.pid })}\n`);
+  // A second process of the same home leaves the first one's address where clients look.
+  const isFirst = await announce(whereFile, api.url);
   log.info({ url: api.url }, "control plane is up");
   return {
     url: api.url,
@@ -134,9 +136,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     async close() {
       await api.close();
       await closeAllButApi();
-      rmSync(whereFile, { force: true });
+      if (isFirst) rmSync(whereFile, { force: true });
     },
   };
+}
+
+/** Writes where this process listens unless another living one is written there. */
+async function announce(whereFile: string, url: string): Promise<boolean> {
+  if (existsSync(whereFile)) {
+    const before = JSON.parse(readFileSync(whereFile, "utf8")) as ProcessIdentity;
+    if (await processIsAlive(before)) return false;
+  }
+  writeFileSync(whereFile, `${JSON.stringify({ url, ...(await processIdentify(process.pid)) })}\n`);
+  return true;
 }
 
 async function openApi(platform: Platform, options: ControlPlaneOptions, clock: Clock): ReturnType<typeof startApi> {
