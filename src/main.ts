@@ -2,7 +2,7 @@
  * Composition root: one control-plane process. Database (embedded or given), migrations, first-start set-up, policy, adapters, engine,
  * loops, API. Several processes may share one database; what only one may do runs under leadership.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { startApi } from "#api/server.ts";
@@ -43,6 +43,7 @@ import { migrate } from "#store/migrate.ts";
 import { migrations } from "#store/migrations/all.ts";
 import { ownFile } from "#lib/own-file.ts";
 import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/process-identity.ts";
+import { writeFileWhole } from "#lib/write-file.ts";
 
 export const builtInProcesses = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
 
@@ -147,7 +148,7 @@ async function announce(whereFile: string, url: string): Promise<boolean> {
     const before = JSON.parse(readFileSync(whereFile, "utf8")) as ProcessIdentity;
     if (await processIsAlive(before)) return false;
   }
-  writeFileSync(whereFile, `${JSON.stringify({ url, ...(await processIdentify(process.pid)) })}\n`);
+  writeFileWhole(whereFile, `${JSON.stringify({ url, ...(await processIdentify(process.pid)) })}\n`);
   return true;
 }
 

@@ -3,7 +3,7 @@
  * our own reconciler, policies, rate card, quota and the offerings that come along. Safe to run at every start and by several
  * processes at once; what is there is left alone.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Offering } from "#domain/blueprint.ts";
 import type { Clock } from "#domain/context.ts";
@@ -25,6 +25,7 @@ import {
   principalByToken,
   tokenInsert,
 } from "#store/installation.ts";
+import { writeFileWhole } from "#lib/write-file.ts";
 
 export interface Installation {
   readonly installationId: string;
@@ -80,6 +81,6 @@ export async function ensureAdminToken(database: Database, operatorId: string, h
   const admin = await principalByName(database, operatorId, "admin");
   const token = makeToken();
   await tokenInsert(database, { hash: tokenHash(token), principal_id: admin!.id, name: "first start" });
-  writeFileSync(path, `${token}\n`, { mode: 0o600 });
+  writeFileWhole(path, `${token}\n`, 0o600);
   return path;
 }

@@ -3,10 +3,11 @@
  * and start time, so a reused pid is never taken for it), `<home>/log/<name>.log` is what it says.
  */
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "#domain/error.ts";
 import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/process-identity.ts";
+import { writeFileWhole } from "#lib/write-file.ts";
 
 const pollMs = 50;
 
@@ -70,7 +71,7 @@ export class Background {
     const identity = child.pid === undefined ? null : await processIdentify(child.pid);
     if (identity === null)
       throw new AppError("unavailable", `${name} did not start; see ${this.#log(name)}`, { internal: this.tail(name) });
-    writeFileSync(this.#file(name), JSON.stringify(identity));
+    writeFileWhole(this.#file(name), JSON.stringify(identity));
   }
 
   #file(name: string): string {
