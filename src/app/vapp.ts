@@ -126,6 +126,17 @@ export const execInVapp = useCase(
         ],
       });
     }
+    if (machine.state === "stopped" || machine.state === "planned") {
+      throw new AppError("conflict", `${machine.name} is ${machine.state}`, {
+        detail: [
+          {
+            constraint: "a command runs in a machine that is running",
+            source: `machine ${machine.name} of ${vapp.name}`,
+            nearest: `start it: strat vapp start ${vapp.name}`,
+          },
+        ],
+      });
+    }
     // Arguments may hold anything, so the audit row names the program only.
     await auditInsert(
       ctx.platform.database,
