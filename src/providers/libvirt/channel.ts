@@ -143,5 +143,8 @@ async function agent(client: LibvirtClient, domain: DomainHandle, execute: strin
 
 /** libvirt passes what the agent said in one text; only the agent's own errors are the guest's. */
 function refusedByGuest(error: LibvirtFailure, execute: string): AppError {
-  return new AppError("guest_failed", "the guest could not run the command", { cause: error, internal: `${execute}: ${error.message}` });
+  // The agent's own sentence about a program it cannot start; the command is the caller's, so he may read it.
+  const reason = /\((No such file or directory|Permission denied|Exec format error|Not a directory)\)/.exec(error.message)?.[1];
+  const message = `the guest could not run the command${reason === undefined ? "" : `: ${reason}`}`;
+  return new AppError("guest_failed", message, { cause: error, internal: `${execute}: ${error.message}` });
 }
