@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmod, chown, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type ListenOptions, type Server } from "node:net";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
@@ -57,9 +58,19 @@ mount --bind /mnt/passwd /etc/passwd
 cd /
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"`;
 
+function hasName(): boolean {
+  try {
+    return userInfo().username !== "";
+  } catch {
+    return false;
+  }
+}
+
 function command(layout: Layout, argv: readonly string[]): readonly [string, readonly string[]] {
   const [file = "", ...rest] = argv;
-  if (layout.uid === null) return [file, rest];
+  // The server insists on a name for its user id. An id without one, as container hosts give, is seen as `nobody` in a namespace.
+  if (layout.uid === null)
+    return hasName() ? [file, rest] : ["unshare", ["--user", `--map-user=${nobodyId}`, `--map-group=${nobodyId}`, "--", ...argv]];
   const uid = String(layout.uid);
   if (layout.isIsolated) return ["unshare", ["--mount", "--", "/bin/sh", "-c", enterScript, "sh", layout.folder, uid, ...argv]];
   return ["setpriv", ["--reuid", uid, "--regid", uid, "--clear-groups", "--", ...argv]];
