@@ -93,7 +93,7 @@ export function runText(run: Run): string {
     { title: "STEP", of: (step) => (step.error === null ? step.title : `${step.title}: ${step.error.message}`) },
   ]);
   // What an endpoint said in its own words is not for tenants: the log has it under the run's id.
-  const hint = run.steps.some((step) => step.error !== null)
+  const hint = run.steps.some((step) => step.error !== null || step.attempts > 1)
     ? `\n\n${faint(`the endpoint's own words: control plane's log, lines with ${run.id}`)}`
     : "";
   return `${strong(run.action)}  ${state(run.state)}  ${faint(run.id)}\n\n${steps}${hint}`;
