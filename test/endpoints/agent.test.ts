@@ -113,6 +113,7 @@ test.each([30, 120, 250, 400])(
       namespace: half.namespace,
       uplink: siteLayout("/srv/x", half.name).uplinkInterface,
       pidNamespace: "",
+      poolInode: 0,
     });
     expect(traces).toEqual({ links: [], namespaces: [], mounts: [], processes: [], controlGroups: [], loops: [], files: [] });
   },
