@@ -22,6 +22,8 @@ type MachineInput = z.infer<typeof machineInput>;
 const bootPatienceMs = 180_000;
 const attemptMs = 60_000;
 const pollMs = 100;
+/** Longer than the engine's patience with an undo (30 minutes), so that a delete never runs beside it. */
+const settlePatienceMs = 45 * 60_000;
 
 export function contextApply(platform: Platform): StepKind<MachineInput, Json> {
   return {
@@ -82,7 +84,7 @@ export function runSettle(platform: Platform): StepKind<z.infer<typeof settleInp
     input: settleInput,
     effect: () => ({ creates: [], changes: [], removes: [] }),
     attemptTimeoutMs: attemptMs,
-    deadlineMs: 10 * attemptMs,
+    deadlineMs: settlePatienceMs,
     async do(ctx, { run }) {
       return whenReady(ctx, async () => {
         const row = await runById(platform.database, run);
