@@ -47,7 +47,7 @@ const npmCalls = () => (existsSync(join(clone, "calls")) ? readFileSync(join(clo
 test("installs once, then runs the target without npm; stdout is the target's alone", () => {
   expect(bootstrap(["strat", "version"])).toMatchObject({ status: 0, stdout: `["version"]\n` });
   expect(bootstrap(["strat", "version"])).toMatchObject({ status: 0, stdout: `["version"]\n`, stderr: "" });
-  expect(npmCalls()).toEqual(["npm ci --no-audit --no-fund"]);
+  expect(npmCalls()).toEqual(["npm ci --no-audit --no-fund --loglevel=error"]);
 });
 
 test("installs again when the lock changed", () => {

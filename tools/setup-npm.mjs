@@ -58,7 +58,7 @@ function npmCi(root) {
   const node = process.env.npm_node_execpath;
   const [file, ...first] = script?.endsWith(".js") && node && !node.startsWith(root) ? [node, script] : ["npm"];
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [...first, "ci", "--no-audit", "--no-fund"], { cwd: root, env, stdio: ["ignore", 2, 2] });
+    const child = spawn(file, [...first, "ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, env, stdio: ["ignore", 2, 2] });
     child.on("error", (error) => reject(new Error(`cannot run npm: ${error.message}`)));
     child.on("close", (code) => (code === 0 ? resolve() : reject(new Error("npm ci failed; its own words are above"))));
   });

@@ -67,7 +67,9 @@ export function isTransientDatabaseError(error: unknown): boolean {
 /** An error of the operating system's sockets, whoever the peer was. */
 export function isConnectionRefusal(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isConnectionRefusal);
-  return error instanceof Error && transientSystemCodes.has(codeOf(error)) && "syscall" in error;
+  if (!(error instanceof Error) || !transientSystemCodes.has(codeOf(error)) || !("syscall" in error)) return false;
+  // A socket file that is not there yet refuses a connection; any other missing file is somebody's mistake and stays away.
+  return codeOf(error) !== "ENOENT" || error.syscall === "connect";
 }
 
 function codeOf(error: Error): string {

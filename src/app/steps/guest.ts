@@ -22,6 +22,8 @@ type MachineInput = z.infer<typeof machineInput>;
 const bootPatienceMs = 180_000;
 const attemptMs = 60_000;
 const pollMs = 100;
+/** Of what a failed hook said; the end says why. */
+const stderrCharsMax = 2_000;
 /** Longer than the engine's patience with an undo (30 minutes), so that a delete never runs beside it. */
 const settlePatienceMs = 45 * 60_000;
 
@@ -42,11 +44,13 @@ export async function applyContext(platform: Platform, ctx: StepContext, machine
   const vapp = await theVapp(platform, ctx.vappId);
   const row = await theMachine(platform, ctx.vappId, machine);
   const provider = await platform.endpoints.provider(row.endpoint_id);
-  const stdin = await guestContext(platform, vapp, row);
+  const { text: stdin, secrets } = await guestContext(platform, vapp, row);
   const command = { argv: ["/usr/lib/stratiform/apply"], stdin, timeoutMs: 30_000 };
   const result = await whenReady(ctx, () => provider.channelRun(ctx, machineRef(platform, row), command));
   if (result.exitCode !== 0) {
-    throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, { internal: `exit ${result.exitCode}` });
+    throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, {
+      internal: `exit ${result.exitCode}: ${withoutSecrets(result.stderr, secrets).slice(-stderrCharsMax)}`,
+    });
   }
   return { output: { generation: vapp.generation }, changes: [] };
 }
@@ -144,7 +148,7 @@ function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void
 }
 
 /** The context document a guest gets. It holds secrets in clear: made here, handed to the channel, kept nowhere. */
-async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow): Promise<string> {
+async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow): Promise<{ text: string; secrets: string[] }> {
   const machines = await machineList(platform.database, [vapp.id]);
   const rows = await addressList(
     platform.database,
@@ -155,13 +159,24 @@ async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow):
   for (const address of rows) addresses[address.machine_name]![address.segment_name] = address.address;
   const config = renderConfig(vapp.blueprint as unknown as RenderedVapp, { addresses })[row.name] ?? {};
   const sealed = new Map((await secretList(platform.database, vapp.id)).map((secret) => [secret.name, secret.ciphertext]));
-  const secretOf = (name: string) => platform.secrets.open(secretPlace(vapp.id, name), sealed.get(name)!);
+  const secrets: string[] = [];
+  const secretOf = (name: string) => {
+    const secret = platform.secrets.open(secretPlace(vapp.id, name), sealed.get(name)!);
+    secrets.push(secret);
+    return secret;
+  };
   const tiers: Record<string, { name: string; addresses: Record<string, string> }[]> = {};
   for (const machine of machines) (tiers[machine.tier] ??= []).push({ name: machine.name, addresses: addresses[machine.name]! });
-  return JSON.stringify({
+  const text = JSON.stringify({
     generation: vapp.generation,
     self: { name: row.name, tier: row.tier, index: row.ordinal, addresses: addresses[row.name] },
     config: Object.fromEntries(Object.entries(config).map(([key, value]) => [key, resolveSecrets(value, secretOf)])),
     tiers,
   });
+  return { text, secrets };
+}
+
+/** A hook may print what it was given; the log never holds it. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, "***"), text);
 }
