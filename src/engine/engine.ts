@@ -20,7 +20,7 @@ import { type Leadership, startLeadership } from "#engine/leadership.ts";
 import { buryPredecessors, markStopped, registerProcess, thisProcess } from "#engine/process.ts";
 import { workflowName } from "#engine/protocol.ts";
 import { wake } from "#engine/run.ts";
-import { takeOver } from "#engine/takeover.ts";
+import { resumeStrays, takeOver } from "#engine/takeover.ts";
 import { retryDatabase } from "#store/database.ts";
 
 export const engineDefaults = { heartbeatTtlMs: 15_000, runConcurrency: 32, queuePollMs: 100, watchMs: 250 } as const;
@@ -35,6 +35,8 @@ const fencedExitCode = 70;
 interface Started {
   readonly host: DriverHost;
   readonly drivers: Map<string, RunDriver>;
+  /** Runs whose workflow function is under way; one appears here before it has a driver. */
+  readonly running: Set<string>;
 }
 let started: Started | undefined;
 
@@ -43,11 +45,13 @@ DBOS.registerWorkflow(runWorkflow, { name: workflowName, maxRecoveryAttempts: 1_
 async function runWorkflow(runId: string): Promise<string> {
   const here = started;
   if (here === undefined || here.host.stopping.aborted || here.host.draining.aborted) return await new Promise<never>(() => {});
-  const run = await retryDatabase({ ...here.host, signal: here.host.stopping }, () => readRun(here.host.database, runId));
-  assert(run !== undefined, "a run that is enqueued exists");
-  const driver = new RunDriver(here.host, run);
-  here.drivers.set(runId, driver);
+  here.running.add(runId);
+  let driver: RunDriver | undefined;
   try {
+    const run = await retryDatabase({ ...here.host, signal: here.host.stopping }, () => readRun(here.host.database, runId));
+    assert(run !== undefined, "a run that is enqueued exists");
+    driver = new RunDriver(here.host, run);
+    here.drivers.set(runId, driver);
     return await driver.drive();
   } catch (error) {
     // These two belong to DBOS: the workflow is somebody else's now.
@@ -57,7 +61,10 @@ async function runWorkflow(runId: string): Promise<string> {
     await giveUpRun(here.host, runId);
     throw error;
   } finally {
-    if (here.drivers.get(runId) === driver) here.drivers.delete(runId);
+    if (here.drivers.get(runId) === driver) {
+      here.drivers.delete(runId);
+      here.running.delete(runId);
+    }
   }
 }
 
@@ -91,7 +98,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     attemptCapMs,
     processId,
   };
-  started = { host, drivers: new Map() };
+  const running = new Set<string>();
+  started = { host, drivers: new Map(), running };
+  const suspects = new Map<string, number>();
   setDataSourceHost(host);
   const { runConcurrency, queuePollMs } = settings;
   const dbos = await launchDbos(options, { processId, runConcurrency, queuePollMs }).catch(async (error: unknown) => {
@@ -104,6 +113,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   leadership.lead("engine.timers", () => wakeDueTimers(host), settings.watchMs);
   const loops = [
     repeat(host, ttlMs / takeoversPerLife, "takeover", async () => void (await takeOver({ database, heartbeat, ttlMs, log }))),
+    repeat(host, ttlMs / takeoversPerLife, "strays", async () => void (await resumeStrays({ processId, running, suspects, log }))),
     repeat(host, settings.watchMs, "watch", watchRuns),
   ];
   return {

@@ -13,3 +13,8 @@ export const dataSourceName = "stratiform";
 export function workflowIdOf(runId: string, segment: number): string {
   return segment === 1 ? runId : `${runId}:${segment}`;
 }
+
+/** The run a workflow belongs to. */
+export function runIdOf(workflowId: string): string {
+  return workflowId.split(":")[0]!;
+}

@@ -73,13 +73,22 @@ async function judgeOne(matrix: Matrix, { point, name }: { point: string; name: 
   return problems.map((problem) => `${point}: ${problem}`);
 }
 
+/** What the tables say of runs that do not end: ours and DBOS's. */
+function stuck(sql: Sql): Promise<unknown[]> {
+  return sql(
+    `select r.id, r.state, r.segment, r.journal_seq, r.owner_process, w.workflow_uuid, w.status, w.executor_id, w.recovery_attempts, w.error,
+       (select json_agg(json_build_object('step', s.step_id, 'state', s.state, 'error', s.error)) from run_step s where s.run_id = r.id and s.state not in ('ok', 'pending')) as steps
+     from run r left join dbos.workflow_status w on w.workflow_uuid like r.id::text || '%' where r.finished_at is null`,
+  );
+}
+
 /** Until no run is under way. */
 export async function untilEnded(sql: Sql, limitMs: number): Promise<void> {
   const deadline = Date.now() + limitMs;
   for (;;) {
     const open = await sql<{ id: string }>(`select id from run where finished_at is null`).catch(() => [{ id: "database away" }]);
     if (open.length === 0) return;
-    if (Date.now() > deadline) throw new Error(`not ended in ${limitMs} ms: ${open.map(({ id }) => id).join(", ")}`);
+    if (Date.now() > deadline) throw new Error(`not ended in ${limitMs} ms: ${JSON.stringify(await stuck(sql))}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
