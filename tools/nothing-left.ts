@@ -16,9 +16,12 @@ import { root, tallyLine } from "./suites.ts";
 /** Where daemons and package scripts keep state. The temporary folder of the run is inside /tmp. */
 const folders = ["/etc", "/run", "/var/lib", "/var/log", "/tmp", "/var/tmp", "/dev/shm", "/root", "/home", "/opt", "/srv"];
 
-/** Other programs of a living machine write at any time: homes are searched for what this product or its daemons could have written. */
-const homes = /^[+-] files: \/(root|home)\//;
-const ofThisProduct = /strat|libvirt|lxd|lxc|qemu|postgres/i;
+/**
+ * Other programs of a living machine write and start at any time: homes, temporary folders and processes are searched for what this
+ * product, its daemons or its guests could have left. Everything else on the host must be as it was, whoever did it.
+ */
+const others = /^[+-] (files: \/(root|home|tmp|var\/tmp)\/|processes: )/;
+const ofThisProduct = /strat|libvirt|lxd|lxc|qemu|postgres|node|unshare|nsenter|sleep|init$|busybox|httpd/i;
 
 /** Kept on purpose, or written by the machine itself. */
 const kept = [
@@ -37,7 +40,7 @@ function photograph(run: string): World {
 
 function differences(before: World, run: string): string[] {
   return worldDifference(before, photograph(run)).filter(
-    (line) => !kept.some((pattern) => pattern.test(line)) && (!homes.test(line) || ofThisProduct.test(line)),
+    (line) => !kept.some((pattern) => pattern.test(line)) && (!others.test(line) || ofThisProduct.test(line)),
   );
 }
 
