@@ -3,7 +3,6 @@
  * real firmware and one boot sector that says through QEMU's debug exit device that it ran.
  */
 import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isAppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
@@ -24,9 +23,9 @@ export function bootDisk(): Buffer {
   return sector;
 }
 
-/** True when the boot sector ran under this accelerator within the time limit. */
-export async function acceleratorBoots(accelerator: "kvm" | "tcg", timeoutMs: number): Promise<boolean> {
-  const folder = await mkdtemp(join(tmpdir(), "stratiform-kvm-"));
+/** True when the boot sector ran under this accelerator within the time limit. `home` is where a killed agent may leave the disk. */
+export async function acceleratorBoots(accelerator: "kvm" | "tcg", timeoutMs: number, home: string): Promise<boolean> {
+  const folder = await mkdtemp(join(home, "probe-"));
   try {
     const disk = join(folder, "boot.img");
     await writeFile(disk, bootDisk());
@@ -42,11 +41,11 @@ export async function acceleratorBoots(accelerator: "kvm" | "tcg", timeoutMs: nu
   }
 }
 
-export async function acceleratorProbe(): Promise<"kvm" | "tcg"> {
+export async function acceleratorProbe(home: string): Promise<"kvm" | "tcg"> {
   const present = await access("/dev/kvm").then(
     () => true,
     () => false,
   );
   if (!present || process.arch !== "x64") return "tcg";
-  return (await acceleratorBoots("kvm", probeLimitMs)) ? "kvm" : "tcg";
+  return (await acceleratorBoots("kvm", probeLimitMs, home)) ? "kvm" : "tcg";
 }

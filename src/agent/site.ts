@@ -77,7 +77,7 @@ export async function siteUp(agent: AgentContext, daemons: SiteDaemons, progress
         uplinkIndex: null,
         holder: null,
         cgroupFolders: [],
-        accelerator: agent.accelerator ?? (await acceleratorProbe()),
+        accelerator: agent.accelerator ?? (await acceleratorProbe(agent.layout.home)),
       };
       await agent.state.write({ ...agent.state.current(), site });
     }
@@ -92,7 +92,7 @@ export async function siteUp(agent: AgentContext, daemons: SiteDaemons, progress
 /** The probe of the accelerator takes longest and only libvirtd needs it, so everything else goes on beside it. */
 async function ownDaemonsUp(agent: AgentContext, phase: Phase): Promise<void> {
   const known = agent.state.current().site?.accelerator ?? agent.accelerator;
-  const probe = known === null ? phase("accelerator", () => acceleratorProbe()) : Promise.resolve(known);
+  const probe = known === null ? phase("accelerator", () => acceleratorProbe(agent.layout.home)) : Promise.resolve(known);
   const namespace = phase("namespace", () => namespaceEnsure(agent));
   probe.catch(() => {}); // It is awaited below; until then its failure must not count as unhandled.
   const { holder } = await namespace;

@@ -58,7 +58,7 @@ test("a container on an isolated segment answers through reach", async () => {
 });
 
 test("the guest that probes an accelerator boots where it can, and says so", async () => {
-  expect(await acceleratorBoots("tcg", 20_000)).toBe(true);
+  expect(await acceleratorBoots("tcg", 20_000, tmpdir())).toBe(true);
 });
 
 test("only root may talk to the agent", async () => {
