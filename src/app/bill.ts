@@ -32,7 +32,7 @@ export const showBill = useCase(
     const card = parseRateCard((await rateCardCurrent(db)).document);
     const from =
       request.from === undefined
-        ? Math.min(...rows.map((row) => row.effective_at.getTime()), ctx.clock.now())
+        ? rows.reduce((first, row) => Math.min(first, row.effective_at.getTime()), ctx.clock.now())
         : instant(request.from, "from");
     const to = request.to === undefined ? (await databaseNow(db)).getTime() : instant(request.to, "to");
     const entries = rows.map((row): LedgerEntry => ({

@@ -149,6 +149,7 @@ test("reports why the server did not start", async () => {
   expect((error as { internal: string }).internal).toContain("no_such_setting");
 });
 
+// Only root can become another user, which is what these two are about; `npm test` counts them where they are left out.
 test.runIf(isRoot)("runs as an existing user where namespaces are not to be had", async () => {
   await ownFolder();
   const server = await start({ isolate: false });
