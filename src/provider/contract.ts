@@ -30,9 +30,12 @@ export interface ProviderCapabilities {
   readonly channel: boolean;
   /** `consoleOpen` gives a serial console. */
   readonly console: boolean;
-  /** vCPU and memory can change while running. */
+  /** `machineEnsure` changes vCPUs and memory of a machine that runs; otherwise they change at the next `machineEnsure` after a stop. */
   readonly liveResize: boolean;
+  /** `machinePause` halts a machine; needed for snapshots that are consistent across machines. */
+  readonly pause: boolean;
   readonly snapshots: boolean;
+  /** Data volumes beside the system disk, made and grown by `machineEnsure`. */
   readonly volumes: boolean;
 }
 
@@ -59,6 +62,12 @@ export interface NicSpec {
   readonly gateway?: string;
 }
 
+export interface VolumeSpec {
+  /** [a-z][a-z0-9]{0,15}, unique in the machine. The guest finds a disk by this name as its serial number, or a folder (images/README.md). */
+  readonly name: string;
+  readonly sizeMiB: number;
+}
+
 export interface MachineSpec extends MachineRef {
   readonly kind: MachineKind;
   /** Image already present at the endpoint by `imageEnsure`. */
@@ -66,6 +75,8 @@ export interface MachineSpec extends MachineRef {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly nics: readonly NicSpec[];
+  /** Missing ones are made empty, smaller ones grow (also while it runs), larger ones stay: a volume is never shrunk. */
+  readonly volumes: readonly VolumeSpec[];
   readonly hostname: string;
   /** Names the guest resolves without a call: its own vApp's machines. Goes into the seed. */
   readonly hosts: readonly { readonly address: string; readonly names: readonly string[] }[];
@@ -83,8 +94,27 @@ export interface MachineFacts {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly nics: readonly { readonly mac: string; readonly attachment: string }[];
+  /** Data volumes as they are; empty where the endpoint has none. */
+  readonly volumes: readonly VolumeSpec[];
   /** The endpoint's own id of the object, for people who look with its own tools. */
   readonly externalId: string;
+}
+
+/** A machine of anybody's, as an inventory shows it (R17): what it is, and what the endpoint's own records say about its origin. */
+export interface InventoryItem extends MachineFacts {
+  /** Words people gave it: title, description; null when there are none. */
+  readonly description: string | null;
+  /** When it was made, RFC 3339 UTC, with the record that says so ("created_at", "oldest disk file"); null when nothing does. */
+  readonly created: { readonly at: string; readonly source: string } | null;
+  /** Who seems to own it, with the record that says so ("user.owner", "metadata nova:user"); null when nothing does. A guess, shown as one. */
+  readonly ownerGuess: { readonly who: string; readonly source: string } | null;
+}
+
+/** State of all disks and volumes of one machine at one moment. */
+export interface SnapshotFacts {
+  /** [a-z][a-z0-9-]{0,40}, fixed by us, unique in the machine. */
+  readonly name: string;
+  readonly createdAt: string;
 }
 
 export interface ImageRef {
@@ -157,7 +187,11 @@ export interface Provider {
   /** Succeeds when missing; `conflict` when machines still use it. */
   imageRemove(ctx: CallContext, image: ImageRef): Promise<void>;
 
-  /** Makes the machine exist as specified (stopped if it is new); never changes its power state. */
+  /**
+   * Makes the machine exist as specified (stopped if it is new); never changes its power state. A machine that runs is synced as far as
+   * that is possible while it runs: lost NICs come back, volumes appear and grow, with `liveResize` vCPUs and memory change. What could
+   * not be synced shows in the facts.
+   */
   machineEnsure(ctx: CallContext, spec: MachineSpec): Promise<MachineFacts>;
   /** Succeeds when it already runs. A crashed or paused machine is brought to `running`. `not_found` when missing. */
   machineStart(ctx: CallContext, ref: MachineRef): Promise<MachineFacts>;
@@ -169,6 +203,21 @@ export interface Provider {
   machineObserve(ctx: CallContext, ref: MachineRef): Promise<MachineFacts | null>;
   /** Everything at the endpoint, also what is not ours (`owner: null`). */
   machineList(ctx: CallContext): Promise<MachineFacts[]>;
+
+  /** Halts all of a machine until `machineStart`. Succeeds when it is paused already; `conflict` when it does not run, `not_found` when missing. */
+  machinePause(ctx: CallContext, ref: MachineRef): Promise<MachineFacts>;
+
+  /** Keeps the state of all disks and volumes under this name; in any power state, of a running machine as after a power cut. Succeeds when it exists. */
+  snapshotEnsure(ctx: CallContext, ref: MachineRef, name: string): Promise<SnapshotFacts>;
+  /** Brings disks and volumes back. The machine must be stopped (`conflict`) and stays so; other snapshots, also later ones, stay. `not_found` when missing. */
+  snapshotRevert(ctx: CallContext, ref: MachineRef, name: string): Promise<void>;
+  /** Succeeds when missing. The machine keeps its present state, running or not. */
+  snapshotRemove(ctx: CallContext, ref: MachineRef, name: string): Promise<void>;
+  /** Oldest first; only ours. */
+  snapshotList(ctx: CallContext, ref: MachineRef): Promise<SnapshotFacts[]>;
+
+  /** Everything at the endpoint with what its records say of origin. Read only: leaves no trace at the endpoint, and works with read-only rights. */
+  inventory(ctx: CallContext): Promise<InventoryItem[]>;
 
   /** Runs a command in the guest. `endpoint_busy` while the guest is not ready for it yet (also: stopped), `not_found` when missing. A non-zero exit code is a result, not an error. */
   channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult>;
