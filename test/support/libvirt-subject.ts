@@ -39,6 +39,7 @@ export function tinySpec(site: LibvirtSite, image: ImageSource, overrides: Parti
     vcpus: 1,
     memoryMiB: 96,
     nics: [{ name: "eth0", attachment: site.bridge, mac, address, prefixLength: 24 }],
+    volumes: [],
     hostname: "node-0",
     hosts: [{ address, names: ["node-0", "node"] }],
     ...overrides,

@@ -38,6 +38,7 @@ const spec: fc.Arbitrary<MachineSpec> = fc.record({
     }),
     { maxLength: 4 },
   ),
+  volumes: fc.constant([]),
   hostname: fc.constant("node-0"),
   hosts: fc.constant([]),
 });
@@ -57,6 +58,7 @@ test("what is built is read back", () => {
         vcpus,
         memoryMiB,
         nics,
+        volumes: [],
         externalId: owner.object,
       });
     }),

@@ -136,7 +136,7 @@ function memoryMiBOf(memory: XmlElement | null): number {
 
 export function machineFactsOf(description: DomainDescription, power: MachinePower): MachineFacts {
   const { name, owner, vcpus, memoryMiB, nics, uuid } = description;
-  return { name, owner, kind: "vm", power, vcpus, memoryMiB, nics, externalId: uuid };
+  return { name, owner, kind: "vm", power, vcpus, memoryMiB, nics, volumes: [], externalId: uuid };
 }
 
 /** A domain that is shutting down still runs. */

@@ -6,6 +6,7 @@
  * platform.ts) and gives libvirt's errors our codes. It is no place for decisions.
  */
 import type { CallContext } from "#domain/context.ts";
+import { AppError } from "#domain/error.ts";
 import type { Provider, ProviderCapabilities, ProviderFactory } from "#provider/contract.ts";
 import { channelRun } from "#providers/libvirt/channel.ts";
 import { consoleOpen } from "#providers/libvirt/console.ts";
@@ -25,6 +26,7 @@ export const libvirtCapabilities: ProviderCapabilities = {
   channel: true,
   console: true,
   liveResize: false,
+  pause: false,
   snapshots: false,
   volumes: false,
 };
@@ -34,6 +36,8 @@ export const libvirtFactory: ProviderFactory = {
   kind: "libvirt",
   open: (config) => providerOf(new LibvirtEndpoint(libvirtConfigSchema.parse(config))),
 };
+
+const missing = (what: string): Promise<never> => Promise.reject(new AppError("capability_missing", `this endpoint cannot ${what}`));
 
 function providerOf(endpoint: LibvirtEndpoint): Provider {
   const client = (ctx: CallContext) => endpoint.client(ctx);
@@ -50,6 +54,12 @@ function providerOf(endpoint: LibvirtEndpoint): Provider {
     machineRemove: (ctx, ref) => translated("remove the machine", () => machineRemove(endpoint, ctx, ref)),
     machineObserve: (ctx, ref) => translated("observe the machine", async () => machineObserve(await client(ctx), ref)),
     machineList: (ctx) => translated("list machines", async () => machineList(await client(ctx))),
+    machinePause: () => missing("pause machines"),
+    snapshotEnsure: () => missing("keep snapshots"),
+    snapshotRevert: () => missing("keep snapshots"),
+    snapshotRemove: () => missing("keep snapshots"),
+    snapshotList: () => missing("keep snapshots"),
+    inventory: () => missing("tell where machines come from"),
     channelRun: (ctx, ref, command) =>
       translated("run a command in the guest", async () => channelRun(await endpoint.channelClient(ctx), ctx, ref, command)),
     consoleOpen: (ctx, ref) => translated("open the console", () => consoleOpen(endpoint, ctx, ref)),
