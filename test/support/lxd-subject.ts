@@ -39,7 +39,7 @@ export function lxdMachine(image: ImageSource, attachment: string, overrides: Ma
   const mac = `02:00:00:00:01:${host.toString(16).padStart(2, "0")}`;
   const nic = { name: "eth0", attachment, mac, address: `10.64.1.${host}`, prefixLength: 24, gateway: "10.64.1.1" };
   const hosts = [{ address: nic.address, names: ["edge-0", "edge"] }];
-  return { kind: "container", image, vcpus: 1, memoryMiB: 64, nics: [nic], hostname: "edge-0", hosts, ...overrides };
+  return { kind: "container", image, vcpus: 1, memoryMiB: 64, nics: [nic], volumes: [], hostname: "edge-0", hosts, ...overrides };
 }
 
 /** kill -9 of a container's first process; waits until LXD has noticed, because until then it is right to say "running". */

@@ -15,6 +15,7 @@ const spec: MachineSpec = {
     { name: "eth0", attachment: "br0", mac: "02:00:00:00:00:01", address: "10.0.0.5", prefixLength: 24, gateway: "10.0.0.1" },
     { name: "eth1", attachment: "br1", mac: "02:00:00:00:00:02", address: "10.0.1.5", prefixLength: 24 },
   ],
+  volumes: [],
   hostname: "edge-0",
   hosts: [{ address: "10.0.0.6", names: ["node-0", "node"] }],
 };
@@ -67,6 +68,7 @@ describe("what we observe", () => {
       vcpus: 2,
       memoryMiB: 64,
       nics: spec.nics.map(({ mac, attachment }) => ({ mac, attachment })),
+      volumes: [],
       externalId: spec.name,
     });
   });

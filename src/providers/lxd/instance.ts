@@ -100,6 +100,7 @@ export function instanceFacts(instance: Instance): MachineFacts {
       mac: device["hwaddr"] ?? config[`volatile.${name}.hwaddr`] ?? "",
       attachment: device["parent"] ?? device["network"] ?? "",
     })),
+    volumes: [],
     externalId: instance.name,
   };
 }

@@ -13,6 +13,7 @@ import type {
   ImageFacts,
   ImageRef,
   ImageSource,
+  InventoryItem,
   MachineEvent,
   MachineFacts,
   MachineRef,
@@ -20,6 +21,7 @@ import type {
   Provider,
   ProviderCapabilities,
   ProviderFactory,
+  SnapshotFacts,
 } from "#provider/contract.ts";
 import { channelRun } from "./channel.ts";
 import { LxdConnection } from "./connection.ts";
@@ -44,6 +46,7 @@ export const lxdCapabilities: ProviderCapabilities = {
   channel: true,
   console: true,
   liveResize: true,
+  pause: false,
   snapshots: false,
   volumes: false,
 };
@@ -123,6 +126,30 @@ class LxdProvider implements Provider {
     return machineList(ctx, this.#lxd);
   }
 
+  machinePause(): Promise<MachineFacts> {
+    return lacking("pause");
+  }
+
+  snapshotEnsure(): Promise<SnapshotFacts> {
+    return lacking("snapshots");
+  }
+
+  snapshotRevert(): Promise<void> {
+    return lacking("snapshots");
+  }
+
+  snapshotRemove(): Promise<void> {
+    return lacking("snapshots");
+  }
+
+  snapshotList(): Promise<SnapshotFacts[]> {
+    return lacking("snapshots");
+  }
+
+  inventory(): Promise<InventoryItem[]> {
+    return lacking("inventory");
+  }
+
   channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult> {
     return channelRun(ctx, this.#lxd, ref, command);
   }
@@ -139,4 +166,8 @@ class LxdProvider implements Provider {
     this.#lxd.close();
     return Promise.resolve();
   }
+}
+
+function lacking(what: string): Promise<never> {
+  return Promise.reject(new AppError("capability_missing", `This endpoint has no ${what} yet`));
 }
