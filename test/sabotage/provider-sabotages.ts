@@ -32,6 +32,12 @@ export function sabotaged(inner: Provider, change: Partial<Provider>): Provider 
     machineRemove: (ctx, ref) => inner.machineRemove(ctx, ref),
     machineObserve: (ctx, ref) => inner.machineObserve(ctx, ref),
     machineList: (ctx) => inner.machineList(ctx),
+    machinePause: (ctx, ref) => inner.machinePause(ctx, ref),
+    snapshotEnsure: (ctx, ref, name) => inner.snapshotEnsure(ctx, ref, name),
+    snapshotRevert: (ctx, ref, name) => inner.snapshotRevert(ctx, ref, name),
+    snapshotRemove: (ctx, ref, name) => inner.snapshotRemove(ctx, ref, name),
+    snapshotList: (ctx, ref) => inner.snapshotList(ctx, ref),
+    inventory: (ctx) => inner.inventory(ctx),
     channelRun: (ctx, ref, command) => inner.channelRun(ctx, ref, command),
     consoleOpen: (ctx, ref) => inner.consoleOpen(ctx, ref),
     watch: (ctx, onEvent, onReady) => inner.watch(ctx, onEvent, onReady),
@@ -121,7 +127,7 @@ const ensuring: readonly Sabotage[] = [
     name: "machineObserve invents a stopped machine when there is none",
     change: (inner) => ({
       async machineObserve(ctx, ref): Promise<MachineFacts | null> {
-        const invented = { kind: "vm", power: "stopped", vcpus: 1, memoryMiB: 96, nics: [], externalId: "?" } as const;
+        const invented = { kind: "vm", power: "stopped", vcpus: 1, memoryMiB: 96, nics: [], volumes: [], externalId: "?" } as const;
         return (await inner.machineObserve(ctx, ref)) ?? { ...ref, ...invented };
       },
     }),

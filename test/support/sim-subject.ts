@@ -34,7 +34,8 @@ export function simSubject({ endpoint, kinds, socket, control }: SimSubjectOptio
         gateway: "10.64.1.1",
       };
       const hosts = [{ address: nic.address, names: ["node-0", "node"] }];
-      return { kind: kinds[0] ?? "vm", image, vcpus: 1, memoryMiB: 96, nics: [nic], hostname: "node-0", hosts, ...overrides };
+      const spec = { kind: kinds[0] ?? "vm", image, vcpus: 1, memoryMiB: 96, nics: [nic], volumes: [], hostname: "node-0", hosts };
+      return { ...spec, ...overrides };
     },
     imageSource: () => ({ ...image, format: "sim", sizeBytes: 1_000 }),
     foreign: {

@@ -2,10 +2,11 @@
 import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import type { Operation, SimServer } from "#providers/sim/server.ts";
-import { guestBehaviour } from "#providers/sim/wire.ts";
+import { eventFault, guestBehaviour, machineByHand, plantedMachine } from "#providers/sim/wire.ts";
 import type { SimProbe } from "#providers/sim/world.ts";
 
 const machineAddress = z.object({ endpoint: z.string(), name: z.string() });
+const nicAddress = machineAddress.extend({ nic: z.string() });
 const outage = z.object({ scope: z.string(), forMs: z.int().min(0) });
 const probeSpec = z.object({ name: z.string(), segment: z.string().nullable(), address: z.ipv4() });
 const probeName = z.object({ name: z.string() });
@@ -13,7 +14,7 @@ const probeListen = probeName.extend({ port: z.int(), answer: z.string() });
 const probeFetch = probeName.extend({ address: z.string(), port: z.int() });
 
 export function adminOperations(server: SimServer): Readonly<Record<string, Operation>> {
-  const { world, machines, network, faults } = server;
+  const { world, damage, network, faults } = server;
   const probe = (name: string): SimProbe => {
     const found = world.probes.get(name);
     if (found === undefined) throw new AppError("not_found", `there is no probe host ${name}`);
@@ -21,27 +22,36 @@ export function adminOperations(server: SimServer): Readonly<Record<string, Oper
   };
   return {
     faultAdd: (body) => faults.add(body),
-    faultClear: () => faults.clear(),
+    faultClear: () => {
+      faults.clear();
+      server.eventFaults.clear();
+    },
     unreachable: (body) => {
       const { scope, forMs } = outage.parse(body);
       faults.unreachable(scope, forMs);
       if (forMs > 0) server.dropWatchers(scope);
     },
-    machineKill: (body) => {
-      const { endpoint, name } = machineAddress.parse(body);
-      machines.kill(endpoint, name);
+    daemonRestart: (body) => {
+      const { scope, forMs } = outage.parse(body);
+      faults.unreachable(scope, forMs);
+      server.cut(scope);
     },
-    machineVanish: (body) => {
-      const { endpoint, name } = machineAddress.parse(body);
-      machines.vanish(endpoint, name);
+    eventFault: (body) => {
+      const { endpoint, ...how } = eventFault.parse(body);
+      server.eventFaults.set(endpoint, how);
     },
-    machinePlant: (body) => {
-      const { endpoint, name } = machineAddress.parse(body);
-      machines.plant(endpoint, name);
+    machineKill: byName((endpoint, name) => damage.kill(endpoint, name)),
+    machineVanish: byName((endpoint, name) => damage.vanish(endpoint, name)),
+    machineHang: byName((endpoint, name) => damage.hang(endpoint, name)),
+    machinePlant: (body) => damage.plant(plantedMachine.parse(body)),
+    machineChange: (body) => damage.change(machineByHand.parse(body)),
+    nicRemove: (body) => {
+      const { endpoint, name, nic } = nicAddress.parse(body);
+      damage.nicRemove(endpoint, name, nic);
     },
     guestBehave: (body) => {
       const { endpoint, name, ...change } = guestBehaviour.parse(body);
-      machines.behave(endpoint, name, change);
+      server.guests.behave(endpoint, name, change);
     },
     probeAttach: (body) => {
       const spec = probeSpec.parse(body);
@@ -61,6 +71,13 @@ export function adminOperations(server: SimServer): Readonly<Record<string, Oper
       if (world.probes.has(name)) world.put("probe", name, null);
     },
     dump: () => dump(server),
+  };
+}
+
+function byName(act: (endpoint: string, name: string) => void): Operation {
+  return (body) => {
+    const { endpoint, name } = machineAddress.parse(body);
+    act(endpoint, name);
   };
 }
 

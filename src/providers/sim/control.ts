@@ -1,6 +1,6 @@
 /** A test's hand in the simulated site: scripts faults, acts behind the control plane's back, and reads the whole world for a verdict. */
 import { SocketHttp } from "#lib/socket-http.ts";
-import type { Fault, GuestBehaviour, SegmentSpecWire } from "#providers/sim/wire.ts";
+import type { EventFault, Fault, GuestBehaviour, SegmentSpecWire } from "#providers/sim/wire.ts";
 import type { SimExposure, SimImage, SimMachine } from "#providers/sim/world.ts";
 
 export type { Fault, GuestBehaviour } from "#providers/sim/wire.ts";
@@ -24,12 +24,15 @@ export class SimControl {
     this.#http = new SocketHttp(socketPath);
   }
 
-  /** `{ operation: "machineEnsure", nth: 2, fail: "endpoint_refused" }`, `{ operation: "*", delayMs: 500, times: 9 }`, `{ …, loseAnswer: true }`. */
+  /**
+   * `{ operation: "machineEnsure", nth: 2, fail: "endpoint_refused" }`, `{ operation: "*", delayMs: 500, times: 9 }`, `{ …, loseAnswer: true }`,
+   * `{ operation: "machineEnsure", failAfter: "endpoint_refused", forever: true }`: made, and reported as failed, for ever.
+   */
   async faultAdd(fault: Fault): Promise<void> {
     await this.#call("faultAdd", fault);
   }
 
-  /** Forgets all faults and outages. */
+  /** Forgets all faults and outages, those of events too. */
   async faultClear(): Promise<void> {
     await this.#call("faultClear", {});
   }
@@ -39,19 +42,48 @@ export class SimControl {
     await this.#call("unreachable", { scope, forMs });
   }
 
+  /** The endpoint's daemon restarts: connections are cut, events lost, and nobody answers for a time. Its machines run on. */
+  async daemonRestart(endpoint: string, forMs: number): Promise<void> {
+    await this.#call("daemonRestart", { scope: endpoint, forMs });
+  }
+
+  /** Events of the endpoint come late or never, until `faultClear`. */
+  async eventFault(fault: EventFault): Promise<void> {
+    await this.#call("eventFault", fault);
+  }
+
   /** Pulls the plug: `crashed`. */
   async machineKill(endpoint: string, name: string): Promise<void> {
     await this.#call("machineKill", { endpoint, name });
   }
 
-  /** Removes a machine behind the control plane's back, whoever owns it. */
+  /** Removes a machine behind the control plane's back, whoever owns it: the lost container. */
   async machineVanish(endpoint: string, name: string): Promise<void> {
     await this.#call("machineVanish", { endpoint, name });
   }
 
-  /** Adds a running machine of somebody else (`owner: null`). */
-  async machinePlant(endpoint: string, name: string): Promise<void> {
-    await this.#call("machinePlant", { endpoint, name });
+  /** It runs on, but its channel and its services never answer again, until it is stopped by force. No event says so. */
+  async machineHang(endpoint: string, name: string): Promise<void> {
+    await this.#call("machineHang", { endpoint, name });
+  }
+
+  /** Takes a NIC of this name away. */
+  async nicRemove(endpoint: string, name: string, nic: string): Promise<void> {
+    await this.#call("nicRemove", { endpoint, name, nic });
+  }
+
+  /** Changes a machine's size by hand. */
+  async machineChange(endpoint: string, name: string, change: { readonly vcpus?: number; readonly memoryMiB?: number }): Promise<void> {
+    await this.#call("machineChange", { endpoint, name, ...change });
+  }
+
+  /** Adds a running machine of somebody else (`owner: null`), with the records an inventory finds. */
+  async machinePlant(
+    endpoint: string,
+    name: string,
+    records: { readonly description?: string; readonly createdAt?: string; readonly user?: string } = {},
+  ): Promise<void> {
+    await this.#call("machinePlant", { endpoint, name, ...records });
   }
 
   /** Makes the guest of an existing machine answer HTTP or `apply` differently. */

@@ -14,11 +14,19 @@ test("may be bound to the object of one name, and adds up with others", () => {
   const faults = new Faults(() => 0);
   faults.add({ operation: "*", name: "m1", delayMs: 5, times: 9 });
   faults.add({ operation: "machineRemove", delayMs: 7, loseAnswer: true });
-  expect(faults.judge("a", "machineStart", "m2")).toEqual({ delayMs: 0, fail: undefined, loseAnswer: false });
-  expect(faults.judge("a", "machineRemove", "m1")).toEqual({ delayMs: 12, fail: undefined, loseAnswer: true });
-  expect(faults.judge("a", "machineRemove", "m1")).toEqual({ delayMs: 5, fail: undefined, loseAnswer: false });
+  expect(faults.judge("a", "machineStart", "m2")).toEqual({ delayMs: 0, fail: undefined, failAfter: undefined, loseAnswer: false });
+  expect(faults.judge("a", "machineRemove", "m1")).toEqual({ delayMs: 12, fail: undefined, failAfter: undefined, loseAnswer: true });
+  expect(faults.judge("a", "machineRemove", "m1")).toEqual({ delayMs: 5, fail: undefined, failAfter: undefined, loseAnswer: false });
   faults.clear();
   expect(faults.judge("a", "machineRemove", "m1").delayMs).toBe(0);
+});
+
+test("one that is for ever hits every call from the n-th on, and says so only after the work", () => {
+  const faults = new Faults(() => 0);
+  faults.add({ operation: "machineEnsure", nth: 2, forever: true, failAfter: "endpoint_refused" });
+  const seen = Array.from({ length: 20 }, () => faults.judge("a", "machineEnsure", "m"));
+  expect(seen.map(({ failAfter }) => failAfter)).toEqual([undefined, ...Array.from({ length: 19 }, () => "endpoint_refused")]);
+  expect(seen.every(({ fail }) => fail === undefined)).toBe(true);
 });
 
 test("an outage ends by itself", () => {

@@ -7,6 +7,7 @@ type ParsedFault = z.output<typeof fault>;
 export interface Verdict {
   readonly delayMs: number;
   readonly fail: string | undefined;
+  readonly failAfter: string | undefined;
   readonly loseAnswer: boolean;
 }
 
@@ -40,7 +41,7 @@ export class Faults {
 
   /** Counts the call at every fault it matches and says what the ones that are due do to it. */
   judge(scope: string, operation: string, name: string | undefined): Verdict {
-    let verdict: Verdict = { delayMs: 0, fail: undefined, loseAnswer: false };
+    let verdict: Verdict = { delayMs: 0, fail: undefined, failAfter: undefined, loseAnswer: false };
     if (this.#faults.length === 0) return verdict;
     for (const entry of this.#faults) {
       const { fault: due } = entry;
@@ -48,14 +49,15 @@ export class Faults {
       if (due.operation !== "*" && due.operation !== operation) continue;
       if (due.name !== undefined && due.name !== name) continue;
       entry.seen++;
-      if (entry.seen < due.nth || entry.seen >= due.nth + due.times) continue;
+      if (entry.seen < due.nth || (!due.forever && entry.seen >= due.nth + due.times)) continue;
       verdict = {
         delayMs: verdict.delayMs + due.delayMs,
         fail: verdict.fail ?? due.fail,
+        failAfter: verdict.failAfter ?? due.failAfter,
         loseAnswer: verdict.loseAnswer || due.loseAnswer,
       };
     }
-    this.#faults = this.#faults.filter((entry) => entry.seen < entry.fault.nth + entry.fault.times - 1);
+    this.#faults = this.#faults.filter(({ seen, fault: due }) => due.forever || seen < due.nth + due.times - 1);
     return verdict;
   }
 }

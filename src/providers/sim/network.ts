@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { prefixContains } from "#domain/cidr.ts";
 import { AppError } from "#domain/error.ts";
 import { sameOwner, type OwnerMark } from "#domain/owner.ts";
-import type { Machines } from "#providers/sim/machines.ts";
+import type { Guests } from "#providers/sim/guests.ts";
 import type { ExposureSpecWire, ReachTargetWire, SegmentSpecWire } from "#providers/sim/wire.ts";
 import type { SimExposure, SimProbe, Station, World } from "#providers/sim/world.ts";
 
@@ -29,23 +29,24 @@ interface Ref {
 
 export class Network {
   readonly #world: World;
-  readonly #machines: Machines;
+  readonly #insides: Guests;
   readonly #listeners = new Map<string, Listener>();
   /** One change of an exposure at a time: listening takes a turn of the event loop. */
   #queue: Promise<unknown> = Promise.resolve();
   readonly #guests: HttpServer;
   readonly #guestOf = new WeakMap<object, { readonly endpoint: string; readonly name: string }>();
 
-  constructor(world: World, machines: Machines) {
+  constructor(world: World, insides: Guests) {
     this.#world = world;
-    this.#machines = machines;
+    this.#insides = insides;
     this.#guests = createHttpServer((request, response) => {
       const guest = this.#guestOf.get(request.socket);
-      const status = guest === undefined ? null : machines.httpStatus(guest.endpoint, guest.name);
+      const answer = guest === undefined ? "nothing" : insides.answering(guest.endpoint, guest.name);
+      if (answer === "silence") return;
       // The machine may have stopped since the connection was made.
-      if (guest === undefined || status === null) return void request.socket.destroy();
+      if (guest === undefined || answer === "nothing") return void request.socket.destroy();
       const page = request.url === "/health" ? "ok\n" : `simulated ${guest.name}\n`;
-      response.writeHead(status, { "content-type": "text/plain", "content-length": Buffer.byteLength(page) }).end(page);
+      response.writeHead(answer.httpStatus, { "content-type": "text/plain", "content-length": Buffer.byteLength(page) }).end(page);
     });
   }
 
@@ -150,7 +151,7 @@ export class Network {
 
   #answers(station: Station, port: number): boolean {
     if ("probe" in station) return this.#world.probes.get(station.probe)?.listeners[String(port)] !== undefined;
-    return this.#machines.httpStatus(station.machine.endpoint, station.machine.name) !== null;
+    return this.#insides.answering(station.machine.endpoint, station.machine.name) !== "nothing";
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {

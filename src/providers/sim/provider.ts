@@ -12,6 +12,7 @@ import type {
   ImageFacts,
   ImageRef,
   ImageSource,
+  InventoryItem,
   MachineEvent,
   MachineFacts,
   MachineRef,
@@ -19,6 +20,7 @@ import type {
   Provider,
   ProviderCapabilities,
   ProviderFactory,
+  SnapshotFacts,
 } from "#provider/contract.ts";
 import * as wire from "#providers/sim/wire.ts";
 
@@ -50,8 +52,9 @@ export function simCapabilities(kinds: SimConfig["kinds"]): ProviderCapabilities
     channel: true,
     console: false,
     liveResize: true,
-    snapshots: false,
-    volumes: false,
+    pause: true,
+    snapshots: true,
+    volumes: true,
   };
 }
 
@@ -97,9 +100,9 @@ export class SimProvider implements Provider {
     return wire.machineFacts.parse(await this.#call(ctx, "machineStart", refOf(ref)));
   }
 
-  /** A simulated guest obeys at once, so the grace is never used up. */
-  async machineStop(ctx: CallContext, ref: MachineRef, _options: { readonly graceMs: number }): Promise<void> {
-    await this.#call(ctx, "machineStop", refOf(ref));
+  /** A simulated guest obeys at once; only a hung one uses the grace up. */
+  async machineStop(ctx: CallContext, ref: MachineRef, { graceMs }: { readonly graceMs: number }): Promise<void> {
+    await this.#call(ctx, "machineStop", { ...refOf(ref), graceMs });
   }
 
   async machineRemove(ctx: CallContext, ref: MachineRef): Promise<void> {
@@ -112,6 +115,30 @@ export class SimProvider implements Provider {
 
   async machineList(ctx: CallContext): Promise<MachineFacts[]> {
     return z.array(wire.machineFacts).parse(await this.#call(ctx, "machineList", {}));
+  }
+
+  async machinePause(ctx: CallContext, ref: MachineRef): Promise<MachineFacts> {
+    return wire.machineFacts.parse(await this.#call(ctx, "machinePause", refOf(ref)));
+  }
+
+  async snapshotEnsure(ctx: CallContext, ref: MachineRef, name: string): Promise<SnapshotFacts> {
+    return wire.snapshotFacts.parse(await this.#call(ctx, "snapshotEnsure", { ...refOf(ref), snapshot: name }));
+  }
+
+  async snapshotRevert(ctx: CallContext, ref: MachineRef, name: string): Promise<void> {
+    await this.#call(ctx, "snapshotRevert", { ...refOf(ref), snapshot: name });
+  }
+
+  async snapshotRemove(ctx: CallContext, ref: MachineRef, name: string): Promise<void> {
+    await this.#call(ctx, "snapshotRemove", { ...refOf(ref), snapshot: name });
+  }
+
+  async snapshotList(ctx: CallContext, ref: MachineRef): Promise<SnapshotFacts[]> {
+    return z.array(wire.snapshotFacts).parse(await this.#call(ctx, "snapshotList", refOf(ref)));
+  }
+
+  async inventory(ctx: CallContext): Promise<InventoryItem[]> {
+    return z.array(wire.inventoryItem).parse(await this.#call(ctx, "inventory", {}));
   }
 
   async channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult> {

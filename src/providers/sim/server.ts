@@ -8,6 +8,9 @@ import { z } from "zod";
 import { AppError, errorCodes, isAppError, type ErrorCode } from "#domain/error.ts";
 import { adminOperations } from "#providers/sim/admin.ts";
 import { Faults } from "#providers/sim/faults.ts";
+import { Damage } from "#providers/sim/damage.ts";
+import { Guests } from "#providers/sim/guests.ts";
+import { Images } from "#providers/sim/images.ts";
 import { Machines, type SimEvent } from "#providers/sim/machines.ts";
 import { Network } from "#providers/sim/network.ts";
 import * as wire from "#providers/sim/wire.ts";
@@ -19,20 +22,30 @@ export type Operation = (body: unknown, signal: AbortSignal) => unknown;
 
 export class SimServer {
   readonly world: World;
+  readonly images: Images;
   readonly machines: Machines;
+  readonly guests: Guests;
+  readonly damage: Damage;
   readonly network: Network;
   readonly faults = new Faults(Date.now);
   /** How often each operation was called, for verdicts of tests: `a/machineEnsure` to count. */
   readonly calls = new Map<string, number>();
+  readonly eventFaults = new Map<string, { readonly delayMs: number; readonly lose: boolean }>();
   readonly #watchers = new Map<string, Set<ServerResponse>>();
+  /** Calls under way, by endpoint: a daemon that restarts cuts them. */
+  readonly #open = new Map<string, Set<ServerResponse>>();
   readonly #http: Server;
   readonly #fabric: Readonly<Record<string, Operation>>;
   readonly #admin: Readonly<Record<string, Operation>>;
 
   constructor(journalPath: string) {
     this.world = new World(journalPath);
-    this.machines = new Machines(this.world, (endpoint, event) => this.#emit(endpoint, event));
-    this.network = new Network(this.world, this.machines);
+    const emit = (endpoint: string, event: SimEvent) => this.#emit(endpoint, event);
+    this.machines = new Machines(this.world, emit, (externalId) => this.guests.forget(externalId));
+    this.images = new Images(this.world);
+    this.guests = new Guests(this.world, this.machines);
+    this.damage = new Damage(this.world, this.machines);
+    this.network = new Network(this.world, this.guests);
     this.#fabric = fabricOperations(this.network);
     this.#admin = adminOperations(this);
     this.#http = createServer((request, response) => void this.#serve(request, response));
@@ -56,6 +69,15 @@ export class SimServer {
     }
   }
 
+  /** Ends everything that is under way at an endpoint. What had been asked for may still be done. */
+  cut(scope: string): void {
+    this.dropWatchers(scope);
+    for (const [endpoint, open] of this.#open) {
+      if (scope !== "*" && scope !== endpoint) continue;
+      for (const response of open) response.destroy();
+    }
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const hungUp = new AbortController();
     response.on("close", () => hungUp.abort());
@@ -64,12 +86,14 @@ export class SimServer {
       const [area, ...rest] = (request.url ?? "").slice(1).split("/");
       const [scope, operation] = area === "endpoints" ? [rest[0] ?? "", rest[1] ?? ""] : [area ?? "", rest[0] ?? ""];
       if (area === "admin") return reply(response, 200, { result: (await this.#run(this.#admin, operation, body, hungUp.signal)) ?? null });
-      const table = area === "fabric" ? this.#fabric : endpointOperations(this.machines, scope);
+      const table = area === "fabric" ? this.#fabric : endpointOperations(this, scope);
+      this.#underWay(scope, response);
       const verdict = await this.#suffer(scope, operation, body);
       if (verdict === "drop") return void response.destroy();
       if (operation === "watch") return this.#watch(scope, response);
       const result = (await this.#run(table, operation, body, hungUp.signal)) ?? null;
       if (verdict === "lose") return void response.destroy();
+      if (verdict !== "fine") throw new AppError(asCode(verdict.failAfter), `scripted fault: ${verdict.failAfter} after ${operation}`);
       reply(response, 200, { result });
     } catch (error) {
       reply(response, 400, { error: publicError(error) });
@@ -83,14 +107,21 @@ export class SimServer {
   }
 
   /** Counts the call and lets the scripted faults at it. */
-  async #suffer(scope: string, operation: string, body: unknown): Promise<"drop" | "lose" | "fine"> {
+  async #suffer(scope: string, operation: string, body: unknown): Promise<"drop" | "lose" | "fine" | { readonly failAfter: string }> {
     const key = `${scope}/${operation}`;
     this.calls.set(key, (this.calls.get(key) ?? 0) + 1);
     if (this.faults.isUnreachable(scope)) return "drop";
     const verdict = this.faults.judge(scope, operation, nameOf(body));
     if (verdict.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, verdict.delayMs));
     if (verdict.fail !== undefined) throw new AppError(asCode(verdict.fail), `scripted fault: ${verdict.fail} at ${operation}`);
-    return verdict.loseAnswer ? "lose" : "fine";
+    if (verdict.loseAnswer) return "lose";
+    return verdict.failAfter === undefined ? "fine" : { failAfter: verdict.failAfter };
+  }
+
+  #underWay(scope: string, response: ServerResponse): void {
+    const open = this.#open.get(scope) ?? new Set();
+    this.#open.set(scope, open.add(response));
+    response.on("close", () => open.delete(response));
   }
 
   #watch(endpoint: string, response: ServerResponse): void {
@@ -101,8 +132,14 @@ export class SimServer {
   }
 
   #emit(endpoint: string, event: SimEvent): void {
+    const fault = this.eventFaults.get(endpoint);
+    if (fault?.lose === true) return;
     const line = `${JSON.stringify(event)}\n`;
-    for (const response of this.#watchers.get(endpoint) ?? []) response.write(line);
+    const send = () => {
+      for (const response of this.#watchers.get(endpoint) ?? []) response.write(line);
+    };
+    if (fault === undefined) send();
+    else setTimeout(send, fault.delayMs);
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -124,19 +161,25 @@ export class SimServer {
   }
 }
 
-function endpointOperations(machines: Machines, endpoint: string): Readonly<Record<string, Operation>> {
+function endpointOperations({ images, machines, guests }: SimServer, endpoint: string): Readonly<Record<string, Operation>> {
   return {
     describe: () => ({ host: `sim-${endpoint}` }),
-    imageEnsure: (body) => machines.imageEnsure(endpoint, wire.imageFacts.parse(body)),
-    imageList: () => machines.imageList(endpoint),
-    imageRemove: (body) => machines.imageRemove(endpoint, wire.imageRef.parse(body).name),
+    imageEnsure: (body) => images.ensure(endpoint, wire.imageFacts.parse(body)),
+    imageList: () => images.list(endpoint),
+    imageRemove: (body) => images.remove(endpoint, wire.imageRef.parse(body).name),
     machineEnsure: (body) => machines.ensure(endpoint, wire.machineSpec.parse(body)),
     machineStart: (body) => machines.start(endpoint, wire.machineRef.parse(body)),
-    machineStop: (body) => machines.stop(endpoint, wire.machineRef.parse(body)),
+    machineStop: (body, signal) => machines.stop(endpoint, wire.stopRequest.parse(body), signal),
+    machinePause: (body) => machines.pause(endpoint, wire.machineRef.parse(body)),
     machineRemove: (body) => machines.remove(endpoint, wire.machineRef.parse(body)),
     machineObserve: (body) => machines.observe(endpoint, wire.machineRef.parse(body)),
     machineList: () => machines.list(endpoint),
-    channelRun: (body, signal) => machines.channelRun(endpoint, wire.channelRequest.parse(body), signal),
+    snapshotEnsure: (body) => machines.snapshotEnsure(endpoint, wire.snapshotRef.parse(body)),
+    snapshotRevert: (body) => machines.snapshotRevert(endpoint, wire.snapshotRef.parse(body)),
+    snapshotRemove: (body) => machines.snapshotRemove(endpoint, wire.snapshotRef.parse(body)),
+    snapshotList: (body) => machines.snapshotList(endpoint, wire.machineRef.parse(body)),
+    inventory: () => machines.inventory(endpoint),
+    channelRun: (body, signal) => guests.channelRun(endpoint, wire.channelRequest.parse(body), signal),
   };
 }
 

@@ -10,6 +10,9 @@ const owner = z.object({ installation: z.string(), vapp: z.string(), object: z.s
 const image = z.object({ name: z.string(), digest: z.string() });
 const kind = z.enum(["vm", "container"]);
 
+const power = z.enum(["running", "stopped", "paused", "crashed", "unknown"]);
+const volume = z.object({ name: z.string().regex(/^[a-z][a-z0-9]{0,15}$/), sizeMiB: z.int().min(1) });
+
 export const machineRef = z.object({ name, owner });
 export const machineSpec = machineRef.extend({
   kind,
@@ -26,23 +29,33 @@ export const machineSpec = machineRef.extend({
       gateway: address.optional(),
     }),
   ),
+  volumes: z.array(volume).default([]),
   hostname: z.string(),
   hosts: z.array(z.object({ address, names: z.array(z.string()) })),
 });
+export const stopRequest = machineRef.extend({ graceMs: z.number().default(0) });
+export const snapshotRef = machineRef.extend({ snapshot: z.string().regex(/^[a-z][a-z0-9-]{0,40}$/) });
+export const snapshotFacts = z.object({ name: z.string(), createdAt: z.string() });
 export const machineFacts = z.object({
   name: z.string(),
   owner: owner.nullable(),
   kind,
-  power: z.enum(["running", "stopped", "paused", "crashed", "unknown"]),
+  power,
   vcpus: z.number(),
   memoryMiB: z.number(),
   nics: z.array(z.object({ mac: z.string(), attachment: z.string() })),
+  volumes: z.array(volume),
   externalId: z.string(),
+});
+export const inventoryItem = machineFacts.extend({
+  description: z.string().nullable(),
+  created: z.object({ at: z.string(), source: z.string() }).nullable(),
+  ownerGuess: z.object({ who: z.string(), source: z.string() }).nullable(),
 });
 export const machineEvent = z.object({
   type: z.literal("machine"),
   name: z.string(),
-  power: z.enum(["running", "stopped", "paused", "crashed", "unknown", "removed"]),
+  power: z.enum([...power.options, "removed"]),
   reason: z.string(),
 });
 
@@ -73,10 +86,14 @@ export const fault = z.object({
   name: z.string().optional(),
   nth: z.int().min(1).default(1),
   times: z.int().min(1).default(1),
+  /** All matching calls from the `nth` on. */
+  forever: z.boolean().default(false),
   /** Waits before anything else. */
   delayMs: z.int().min(0).default(0),
   /** Answers this code instead of working. */
   fail: z.string().optional(),
+  /** Works, then answers this code: the runaway of the field when it is a creation. */
+  failAfter: z.string().optional(),
   /** Works, then drops the connection instead of answering. */
   loseAnswer: z.boolean().default(false),
 });
@@ -91,6 +108,30 @@ export const guestBehaviour = z.object({
   applyExitCode: z.int().optional(),
 });
 
+/** A machine somebody else made, with the records an inventory finds. */
+export const plantedMachine = z.object({
+  endpoint: z.string(),
+  name,
+  description: z.string().nullable().default(null),
+  createdAt: z.iso.datetime().nullable().default(null),
+  /** Who its records say owns it. */
+  user: z.string().nullable().default(null),
+});
+
+/** A size somebody changed with the endpoint's own tools. */
+export const machineByHand = z.object({
+  endpoint: z.string(),
+  name,
+  vcpus: z.int().min(1).optional(),
+  memoryMiB: z.int().min(1).optional(),
+});
+
+/** How an endpoint's events misbehave until told otherwise. Forgotten at restart. */
+export const eventFault = z.object({ endpoint: z.string(), delayMs: z.int().min(0).default(0), lose: z.boolean().default(false) });
+
+export type PlantedMachine = z.output<typeof plantedMachine>;
+export type MachineByHand = z.output<typeof machineByHand>;
+export type EventFault = z.input<typeof eventFault>;
 export type MachineSpecWire = z.infer<typeof machineSpec>;
 export type MachineRefWire = z.infer<typeof machineRef>;
 export type SegmentSpecWire = z.infer<typeof segmentSpec>;

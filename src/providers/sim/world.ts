@@ -7,15 +7,57 @@ import type { OwnerMark } from "#domain/owner.ts";
 import { Journal } from "#providers/sim/journal.ts";
 import type { ExposureSpecWire, MachineSpecWire, SegmentSpecWire } from "#providers/sim/wire.ts";
 
-export interface SimMachine extends Omit<MachineSpecWire, "owner" | "image"> {
+/** Text by absolute path. */
+export type SimFiles = Readonly<Record<string, string>>;
+
+export interface SimVolume {
+  readonly name: string;
+  readonly sizeMiB: number;
+  readonly files: SimFiles;
+}
+
+export interface SimSnapshot {
+  readonly name: string;
+  readonly createdAt: string;
+  /** Of the system disk. */
+  readonly files: SimFiles;
+  readonly volumes: readonly SimVolume[];
+}
+
+export interface SimMachine extends Omit<MachineSpecWire, "owner" | "image" | "volumes"> {
   readonly endpoint: string;
   readonly owner: OwnerMark | null;
   readonly image: { readonly name: string; readonly digest: string } | null;
-  readonly power: "running" | "stopped" | "crashed";
+  readonly power: "running" | "stopped" | "paused" | "crashed";
   readonly externalId: string;
+  /** How often it was started: what a guest holds in memory belongs to one boot. */
+  readonly boots: number;
+  /** It runs, but neither its channel nor its services ever answer. Ends with the boot. */
+  readonly hung: boolean;
   /** sha256 of the context that was applied since the last start. The context itself holds secrets and is never written. */
   readonly contextDigest: string | null;
+  /** What the guest wrote to its system disk. */
+  readonly files: SimFiles;
+  readonly volumes: readonly SimVolume[];
+  readonly snapshots: readonly SimSnapshot[];
+  /** Records an inventory reads; null where nobody wrote any. */
+  readonly createdAt: string | null;
+  readonly description: string | null;
+  readonly user: string | null;
 }
+
+/** What nobody specified: a machine as it is made. */
+export const blankMachine = {
+  boots: 0,
+  hung: false,
+  contextDigest: null,
+  files: {},
+  volumes: [],
+  snapshots: [],
+  createdAt: null,
+  description: null,
+  user: null,
+} as const satisfies Partial<SimMachine>;
 
 export interface SimImage {
   readonly endpoint: string;
@@ -121,7 +163,8 @@ export class World {
       countUser(endpoint, old, -1);
       for (const nic of old.nics) this.#detach(nic.attachment, nic.address, old);
     }
-    set(endpoint.machines, name, value);
+    // A journal of an earlier version does not name what came later.
+    set(endpoint.machines, name, value === null ? null : { ...blankMachine, ...value });
     if (value === null) return;
     countUser(endpoint, value, +1);
     for (const nic of value.nics) this.#attach(nic.attachment, nic.address, { machine: { endpoint: endpointName, name } });
