@@ -13,6 +13,7 @@ import { removeOrphans } from "#app/reconcilers/orphan.ts";
 import { reconcileQuota } from "#app/reconcilers/quota.ts";
 import { RepairReconciler } from "#app/reconcilers/repair.ts";
 import { runWork } from "#app/run-work.ts";
+import { sampleInventories } from "#app/samplers/inventory.ts";
 import { describeEndpoints, MachineWatches, sampleEndpoints } from "#app/samplers/machine.ts";
 import { SecretBox } from "#app/secret-box.ts";
 import { ensureAdminToken, setUp } from "#app/setup.ts";
@@ -26,11 +27,7 @@ import { simFabricFactory } from "#fabrics/sim/fabric.ts";
 import { systemClock } from "#lib/clock.ts";
 import type { Engine } from "#engine/contract.ts";
 import type { ProcessDefinition } from "#process/contract.ts";
-import { deleteVapp } from "#processes/delete.ts";
-import { deploy } from "#processes/deploy.ts";
-import { repair } from "#processes/repair.ts";
-import { start } from "#processes/start.ts";
-import { stop } from "#processes/stop.ts";
+import { builtInProcesses } from "#processes/built-in.ts";
 import { libvirtFactory } from "#providers/libvirt/provider.ts";
 import { lxdFactory } from "#providers/lxd/provider.ts";
 import { simFactory } from "#providers/sim/provider.ts";
@@ -45,14 +42,13 @@ import { ownFile } from "#lib/own-file.ts";
 import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/process-identity.ts";
 import { writeFileWhole } from "#lib/write-file.ts";
 
-export const builtInProcesses = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
-
 /** How often each loop of the leader runs, in milliseconds. */
 const loops = {
   sequence: 100,
   watch: 1_000,
   sample: 5_000,
   describe: 30_000,
+  inventory: 60_000,
   repair: 500,
   orphans: 30_000,
   quota: 60_000,
@@ -94,12 +90,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const installation = await setUp(database, clock, offeringsThatComeAlong());
   const tokenFile = await ensureAdminToken(database, installation.operatorId, home);
   const processes = new Map([...builtInProcesses, ...(options.processes ?? [])].map((process) => [process.name, process]));
+  const secrets = SecretBox.fromFile(join(home, "secret.key"));
   const platform: Platform = {
     database,
     ...installation,
     policy: new PolicyGate(await policyList(database)),
-    secrets: SecretBox.fromFile(join(home, "secret.key")),
-    endpoints: new EndpointRegistry(database, [libvirtFactory, lxdFactory, simFactory], [linuxFabricFactory, simFabricFactory]),
+    secrets,
+    endpoints: new EndpointRegistry(database, secrets, [libvirtFactory, lxdFactory, simFactory], [linuxFabricFactory, simFabricFactory]),
     processes,
   };
   const engine = await startEngine({
@@ -187,6 +184,7 @@ function startLoops(platform: Platform, engine: Engine): MachineWatches {
   engine.lead("machine.watch", (ctx) => watches.tick(ctx), loops.watch);
   engine.lead("machine.sample", (ctx) => sampleEndpoints(platform, ctx), loops.sample);
   engine.lead("endpoint.describe", (ctx) => describeEndpoints(platform, ctx), loops.describe);
+  engine.lead("inventory", (ctx) => sampleInventories(platform, ctx), loops.inventory);
   engine.lead("repair", (ctx) => repairs.round(ctx), loops.repair);
   engine.lead("orphans", (ctx) => removeOrphans(platform, ctx), loops.orphans);
   engine.lead("quota", (ctx) => reconcileQuota(platform, ctx), loops.quota);

@@ -6,6 +6,7 @@ import { AppError } from "#domain/error.ts";
 import type { Change } from "#domain/change.ts";
 import type { Clock } from "#domain/context.ts";
 import { formatId } from "#domain/id.ts";
+import type { DesiredMachine } from "#domain/plan.ts";
 import { exposureLedger, machineLedger } from "#app/charge.ts";
 import { newId } from "#app/new-id.ts";
 import type { Tx } from "#store/database.ts";
@@ -56,6 +57,17 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
     }
     case "machine.removed":
       return machineRemoved(ctx, tx, vapp, change.machine);
+    case "machine.resized": {
+      const machine = await machineByName(tx, vapp.id, change.machine);
+      if (machine === undefined) return;
+      const { size, vcpus, memoryMiB, storageMiB, volumes } = change;
+      const spec = { ...(machine.spec as unknown as DesiredMachine), size, vcpus, memoryMiB, storageMiB, volumes };
+      await machineUpdate(tx, machine.id, { spec: JSON.stringify(spec) });
+      const resized = { ...machine, spec: spec as unknown as MachineRow["spec"] };
+      const state = machine.state === "running" && machine.desired === "running" ? "running" : "stopped";
+      await ledgerAppend(tx, machineLedger(vapp, resized, state, ctx.source));
+      return;
+    }
     case "exposure.realised": {
       const exposure = (await exposureList(tx, [vapp.id])).find(({ name }) => name === change.exposure);
       if (exposure === undefined) return;

@@ -3,19 +3,21 @@
  * charging that begin with acceptance. Part of the order's transaction.
  */
 import { AppError } from "#domain/error.ts";
-import { renderBlueprint } from "#domain/blueprint-render.ts";
+import type { RenderedVapp } from "#domain/blueprint-render.ts";
+import { canonicalJson, type Json } from "#domain/json.ts";
 import type { DesiredExposure, DesiredMachine, DesiredVapp } from "#domain/plan.ts";
 import { quotaDimensions, reserve } from "#domain/quota.ts";
 import { vappNamePattern } from "#domain/vapp.ts";
 import type { DecidedContext } from "#app/context.ts";
 import { machineLedger } from "#app/charge.ts";
 import { newId } from "#app/new-id.ts";
-import { quotaOf, type Planned } from "#app/plan.ts";
+import { quotaChange, type Planned } from "#app/plan.ts";
 import { secretPlace } from "#app/secret-box.ts";
 import { offeringByName } from "#store/catalogue.ts";
 import type { Tx } from "#store/database.ts";
 import { ledgerAppend } from "#store/ledger.ts";
 import { quotaLock, quotaWrite } from "#store/quota.ts";
+import { snapshotInsert, snapshotList, snapshotUpdate } from "#store/snapshot.ts";
 import {
   exposureInsert,
   exposureList,
@@ -28,6 +30,8 @@ import {
   vappByName,
   vappInsert,
   vappUpdate,
+  type MachineRow,
+  type VappRow,
 } from "#store/vapp.ts";
 
 export async function acceptDesired(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {
@@ -38,8 +42,9 @@ export async function acceptDesired(ctx: DecidedContext, tx: Tx, planned: Planne
     await vappUpdate(tx, vappId, { run_id: runId, bump: true });
     return vappId;
   }
+  const before = await machineList(tx, [vappId]);
   await insertMissing(ctx, tx, vappId, desired);
-  if (planned.vapp !== null) await changeExisting(ctx, tx, planned.vapp, desired, runId);
+  if (planned.vapp !== null) await changeExisting(ctx, tx, planned.vapp, before, desired, runId);
   return vappId;
 }
 
@@ -47,8 +52,7 @@ export async function acceptDesired(ctx: DecidedContext, tx: Tx, planned: Planne
 async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
   const { desired } = planned.plan;
   if (desired === undefined) return;
-  const before = quotaOf(planned.facts.vapp);
-  const after = quotaOf(desired);
+  const { before, after } = quotaChange(planned.facts.vapp, desired);
   const growth = Object.fromEntries(quotaDimensions.map((dimension) => [dimension, Math.max(0, after[dimension] - before[dimension])]));
   const balance = await quotaLock(tx, planned.projectId);
   const reservation = reserve(balance, growth, "quota of the project");
@@ -57,7 +61,7 @@ async function reserveQuota(tx: Tx, planned: Planned): Promise<void> {
 }
 
 async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: string): Promise<string> {
-  const input = planned.input as { offering: string; name?: string; parameters: Record<string, unknown> };
+  const input = planned.input as { offering: string; name?: string };
   const { desired } = planned.plan;
   if (desired === undefined || planned.facts.offering === null)
     throw new Error(`process ${planned.process.name} deploys without a desired state`);
@@ -76,8 +80,8 @@ async function insertVapp(ctx: DecidedContext, tx: Tx, planned: Planned, runId: 
     site_id: desired.siteId,
     name,
     offering_id: (await offeringByName(tx, input.offering))!.id,
-    parameters: JSON.stringify(input.parameters),
-    blueprint: JSON.stringify(renderBlueprint(planned.facts.offering, input.parameters)),
+    parameters: JSON.stringify(desired.parameters),
+    blueprint: JSON.stringify(desired.blueprint),
     desired: "running",
     state: "provisioning",
     run_id: runId,
@@ -118,6 +122,20 @@ async function insertMissing(ctx: DecidedContext, tx: Tx, vappId: string, desire
   for (const machine of desired.machines) {
     if (machines.has(machine.name)) continue;
     machines.set(machine.name, await insertMachine(ctx, tx, vappId, machine));
+  }
+  const snapshots = new Set((await snapshotList(tx, [vappId])).map((row) => row.name));
+  for (const { name } of desired.snapshots) {
+    if (snapshots.has(name)) continue;
+    const id = newId("snapshot", ctx.clock);
+    await snapshotInsert(tx, {
+      id,
+      organization_id,
+      vapp_id: vappId,
+      name,
+      external_name: `strat-${tail(id)}`,
+      machines: JSON.stringify(desired.machines.map((machine) => machine.name)),
+      state: "planned",
+    });
   }
   const exposures = new Set((await exposureList(tx, [vappId])).map((row) => row.name));
   for (const exposure of desired.exposures) {
@@ -174,24 +192,72 @@ async function insertExposure(
   });
 }
 
+/** What the vApp was, kept while an order is in flight: a compensated run brings it back. */
+export interface VappBefore {
+  readonly desired: VappRow["desired"];
+  readonly blueprint: RenderedVapp;
+  readonly parameters: Json;
+  readonly deleteAt: string | null;
+  /** Names of the machines it was made of. */
+  readonly machines: readonly string[];
+}
+
 /** Desired state of what is there; charging for running ends with the acceptance of a stop or a delete. */
 async function changeExisting(
   ctx: DecidedContext,
   tx: Tx,
-  vapp: NonNullable<Planned["vapp"]>,
+  vapp: VappRow,
+  machines: readonly MachineRow[],
   desired: DesiredVapp,
   runId: string,
 ): Promise<void> {
-  const state = desired.desired === "deleted" ? "deleting" : "changing";
-  await vappUpdate(tx, vapp.id, { desired: desired.desired, state, run_id: runId, bump: true });
-  const names = new Map(desired.machines.map((machine) => [machine.name, machine]));
-  for (const row of await machineList(tx, [vapp.id])) {
-    const wanted = desired.desired === "deleted" || !names.has(row.name) ? "deleted" : desired.desired;
-    await machineUpdate(tx, row.id, { desired: wanted });
-    if (wanted !== "running") await ledgerAppend(tx, machineLedger(vapp, row, "stopped", `order of ${ctx.actor.name}`));
+  const before: VappBefore = {
+    desired: vapp.desired,
+    blueprint: vapp.blueprint as unknown as RenderedVapp,
+    parameters: vapp.parameters,
+    deleteAt: vapp.delete_at?.toISOString() ?? null,
+    machines: machines.filter((row) => row.desired !== "deleted").map(({ name }) => name),
+  };
+  const { retainHours } = desired;
+  await vappUpdate(tx, vapp.id, {
+    desired: desired.desired,
+    state: desired.desired === "deleted" ? "deleting" : "changing",
+    run_id: runId,
+    bump: true,
+    before: JSON.stringify(before),
+    blueprint: JSON.stringify(desired.blueprint),
+    parameters: JSON.stringify(desired.parameters),
+    ...(retainHours === undefined ? {} : { delete_at: retainHours === null ? null : new Date(ctx.clock.now() + retainHours * 3_600_000) }),
+  });
+  const kept = new Set(desired.snapshots.map(({ name }) => name));
+  for (const snapshot of await snapshotList(tx, [vapp.id]))
+    if (!kept.has(snapshot.name)) await snapshotUpdate(tx, snapshot.id, { state: "removed" });
+  const wanted = new Map(desired.machines.map((machine) => [machine.name, machine]));
+  for (const row of machines) {
+    const spec = wanted.get(row.name);
+    const state = desired.desired === "deleted" || spec === undefined ? "deleted" : desired.desired;
+    await machineUpdate(tx, row.id, { desired: state, ...(spec === undefined ? {} : specChange(row, spec)) });
+    if (state !== "running") await ledgerAppend(tx, machineLedger(vapp, row, "stopped", `order of ${ctx.actor.name}`));
     // One that a failed stop left running will not be observed to begin running.
     else if (row.state === "running") await ledgerAppend(tx, machineLedger(vapp, row, "running", `order of ${ctx.actor.name}`));
   }
+}
+
+/** A changed specification becomes true when a step has carried it out; until then the quota holds the larger of both. */
+function specChange(row: MachineRow, wanted: DesiredMachine) {
+  const spec = row.spec as unknown as DesiredMachine;
+  // Rows of plans carry more than the specification; only what can change counts.
+  const next: DesiredMachine = { ...spec, ...pick(wanted) };
+  if (canonicalJson(next) === canonicalJson(spec)) return {};
+  return {
+    wanted: JSON.stringify(next),
+    vcpus: Math.max(row.vcpus, next.vcpus),
+    memory_mib: Math.max(row.memory_mib, next.memoryMiB),
+  };
+}
+
+function pick({ size, vcpus, memoryMiB, storageMiB, volumes }: DesiredMachine) {
+  return { size, vcpus, memoryMiB, storageMiB, volumes };
 }
 
 /** Last 12 hex digits of an id: random enough to be unique, short enough for an interface name. */

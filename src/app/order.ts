@@ -109,16 +109,16 @@ async function approve(ctx: AppContext, request: OrderRequest): Promise<Approved
   return { request: again, bounds: document.bounds, plan: { id: row.id, document } };
 }
 
-/** A delete pre-empts the run that holds its vApp: it is asked to cancel, and the delete begins when that has settled. */
+/** A purge pre-empts the run that holds its vApp: it is asked to cancel, and the purge begins when that has settled. */
 async function preempt(ctx: DecidedContext, approved: Approved): Promise<Approved> {
   const { request } = approved;
-  if (request.action !== "delete" || request.vapp === undefined) return approved;
+  if (request.action !== "purge" || request.vapp === undefined) return approved;
   const vapp = await theVappNamed(ctx, request.vapp);
   const holder = vapp.run_id;
   if (holder === null) return approved;
   if (vapp.desired === "deleted") throw heldBy(vapp.name, holder);
   const { kinds, ...bounds } = approved.bounds;
-  // Waiting for the other run is part of any delete, so a delete approved before that run began may wait too.
+  // Waiting for the other run is part of any purge, so one approved before that run began may wait too.
   return {
     ...approved,
     request: { ...request, input: { ...request.input, settle: holder } },
@@ -138,7 +138,7 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
   const vappId = await acceptDesired(ctx, tx, planned, order.runId);
   await createRun(tx, {
     id: order.runId,
-    onFailure: planned.process.onFailure,
+    onFailure: planned.plan.onFailure ?? planned.process.onFailure,
     steps: planned.document.steps.map(({ id, kind, title, input, after, undoable }) => ({
       id,
       kind,
@@ -175,11 +175,11 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
   return order.id;
 }
 
-/** The vApp's row lock, and its lock in the sense of runs: one run at a time, only a delete takes it over. */
+/** The vApp's row lock, and its lock in the sense of runs: one run at a time, only a purge takes it over. */
 async function lockVapp(ctx: DecidedContext, tx: Tx, request: PlanRequest): Promise<void> {
   if (request.vapp === undefined) return;
   const { id, run_id: holder } = await theVappNamed(ctx, request.vapp, tx);
-  const settled = request.action === "delete" && holder !== null && request.input["settle"] === holder;
+  const settled = request.action === "purge" && holder !== null && request.input["settle"] === holder;
   // The run before the vApp, as the run's own steps lock them.
   if (settled) await requestCancel(tx, holder);
   const vapp = await vappLock(tx, id);

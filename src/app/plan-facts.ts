@@ -5,9 +5,10 @@ import { tcgOverheadMiB } from "#domain/placement-candidate.ts";
 import type { DesiredMachine, EndpointChoice, ImageChoice, MachineOfVapp, PlanFacts, VappOfPlan } from "#domain/plan.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
-import { imageList, offeringByName } from "#store/catalogue.ts";
+import { imageList, offeringById, offeringByName } from "#store/catalogue.ts";
 import type { Database } from "#store/database.ts";
 import { endpointList, siteList } from "#store/site.ts";
+import { snapshotList } from "#store/snapshot.ts";
 import { exposureList, machineList, segmentList, type VappRow } from "#store/vapp.ts";
 
 /** `db` is the pool when planning and the order's transaction when ordering. */
@@ -18,7 +19,11 @@ export async function readPlanFacts(
 ): Promise<PlanFacts> {
   const offeringRow = subject.offering === null ? undefined : await offeringByName(db, subject.offering);
   const offering = (offeringRow?.document as unknown as Offering | undefined) ?? null;
-  const [images, sites, endpoints] = [await readImages(db, offering), await siteList(db), await readEndpoints(platform, db)];
+  const [images, sites, endpoints] = [
+    await readImages(db, offering !== null || subject.vapp !== null),
+    await siteList(db),
+    await readEndpoints(platform, db),
+  ];
   return {
     vapp: subject.vapp === null ? null : await readVapp(db, subject.vapp),
     offering,
@@ -28,8 +33,8 @@ export async function readPlanFacts(
   };
 }
 
-async function readImages(db: Database, offering: Offering | null): Promise<ImageChoice[]> {
-  if (offering === null) return [];
+async function readImages(db: Database, wanted: boolean): Promise<ImageChoice[]> {
+  if (!wanted) return [];
   const images = new Map<string, { name: string; variants: { format: "qcow2" | "lxd" | "sim"; digest: string; sizeBytes: number }[] }>();
   // All images, since an image's name may be an expression of a parameter.
   for (const row of await imageList(db)) {
@@ -53,15 +58,19 @@ async function readEndpoints(platform: Platform, db: Database): Promise<Endpoint
   return rows.map(({ row, description, overheadMiBPerVm, hostName }) => {
     // Endpoints on one host share it: what any of them has promised is taken for all.
     const sharing = rows.filter((other) => other.row.site_id === row.site_id && other.hostName === hostName);
-    const { capabilities } = platform.endpoints.providerOf(row);
+    const { machineKinds, imageFormats, liveResize, pause, snapshots, volumes } = platform.endpoints.providerOf(row).capabilities;
     return {
       id: row.id,
       name: row.name,
       siteId: row.site_id,
       hostName,
       provider: row.provider,
-      machineKinds: capabilities.machineKinds,
-      imageFormats: capabilities.imageFormats,
+      machineKinds,
+      imageFormats,
+      liveResize,
+      pause,
+      snapshots,
+      volumes,
       // Capacity of an endpoint nobody has looked at is unknown, so nothing is placed there.
       state: description === null ? "unreachable" : row.state,
       accelerator: description?.accelerator ?? "none",
@@ -75,8 +84,11 @@ async function readEndpoints(platform: Platform, db: Database): Promise<Endpoint
 }
 
 async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
-  const machines = await machineList(db, [vapp.id]);
-  const names = new Map(machines.map((machine) => [machine.id, machine.name]));
+  const all = await machineList(db, [vapp.id]);
+  const machines = all.filter((row) => row.desired !== "deleted" || vapp.desired === "deleted");
+  const leaving = all.filter((row) => !machines.includes(row));
+  const offering = await offeringById(db, vapp.offering_id);
+  const names = new Map(all.map((machine) => [machine.id, machine.name]));
   const segments = await segmentList(db, [vapp.id]);
   const segmentNames = new Map(segments.map((segment) => [segment.id, segment.name]));
   const exposures = await exposureList(db, [vapp.id]);
@@ -88,12 +100,18 @@ async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
     state: vapp.state,
     siteId: vapp.site_id,
     tiers: (vapp.blueprint as unknown as RenderedVapp).tiers.map(({ name, after }) => ({ name, after })),
-    machines: machines.map((row): MachineOfVapp => ({
-      ...(row.spec as unknown as DesiredMachine),
-      id: row.id,
-      endpointName: row.endpoint_name,
-      state: row.state,
+    machines: machines.map(machineOfPlan),
+    leaving: leaving.map(machineOfPlan),
+    snapshots: (await snapshotList(db, [vapp.id])).map(({ id, name, state, machines: names }) => ({
+      id,
+      name,
+      state,
+      machines: names as unknown as string[],
     })),
+    offering: offering!.document as unknown as Offering,
+    parameters: vapp.parameters as VappOfPlan["parameters"],
+    blueprint: vapp.blueprint as unknown as RenderedVapp,
+    deleteAt: vapp.delete_at?.toISOString() ?? null,
     segments: segments.map(({ id, name, isolated, state }) => ({ id, name, isolated, state })),
     exposures: exposures.map((row) => ({
       id: row.id,
@@ -104,4 +122,8 @@ async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
       state: row.state,
     })),
   };
+}
+
+function machineOfPlan(row: Awaited<ReturnType<typeof machineList>>[number]): MachineOfVapp {
+  return { ...(row.spec as unknown as DesiredMachine), id: row.id, endpointName: row.endpoint_name, state: row.state };
 }

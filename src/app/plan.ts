@@ -15,6 +15,7 @@ import {
   type PlanStep,
   type PlanView,
   type Promised,
+  type VappOfPlan,
 } from "#domain/plan.ts";
 import { quotaDimensions, type QuotaDimension } from "#domain/quota.ts";
 import type { ProcessDefinition, ProcessPlan } from "#process/contract.ts";
@@ -266,8 +267,7 @@ async function resolvedOffering(db: Database, name: string | null): Promise<stri
 }
 
 async function quotaEffect(db: Database, { plan, facts, projectId }: Subject): Promise<PlanDocument["quota"]> {
-  const before = quotaOf(facts.vapp);
-  const after = plan.desired === undefined ? before : quotaOf(plan.desired);
+  const { before, after } = quotaChange(facts.vapp, plan.desired);
   const { quota, reserved } = await quotaRead(db, projectId);
   return quotaDimensions.map((dimension) => ({
     dimension,
@@ -275,6 +275,16 @@ async function quotaEffect(db: Database, { plan, facts, projectId }: Subject): P
     after: reserved[dimension] + after[dimension] - before[dimension],
     quota: quota[dimension],
   }));
+}
+
+/** What a vApp takes before and after a plan; machines that a removal left behind are taken until they are gone. */
+export function quotaChange(vapp: VappOfPlan | null, desired: DesiredVapp | undefined) {
+  const leaving = vapp?.leaving ?? [];
+  const before = quotaOf(vapp === null ? null : { ...vapp, machines: [...vapp.machines, ...leaving] });
+  if (desired === undefined) return { before, after: before };
+  const named = new Set(desired.machines.map(({ name }) => name));
+  const machines = [...desired.machines, ...leaving.filter(({ name }) => !named.has(name))];
+  return { before, after: quotaOf({ ...desired, machines }) };
 }
 
 /** What a vApp takes of each dimension of the quota. A stopped one still takes it; a deleted one nothing. */

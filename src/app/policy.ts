@@ -78,7 +78,7 @@ export const defaultPolicies = [
   },
   {
     name: "automation",
-    document: `permit (principal in Role::"automation", action in [Action::"plan.make", Action::"process.run"], resource) when { principal.organization == resource.organization && ["repair"].contains(context.process) };`,
+    document: `permit (principal in Role::"automation", action in [Action::"plan.make", Action::"process.run"], resource) when { principal.organization == resource.organization && ["repair", "purge"].contains(context.process) };`,
   },
 ] as const;
 

@@ -6,36 +6,18 @@ import type { Change } from "#domain/change.ts";
 import type { Clock } from "#domain/context.ts";
 import { AppError, assert } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
-import type { DesiredMachine } from "#domain/plan.ts";
-import { release } from "#domain/quota.ts";
-import type { RunOutcome } from "#domain/saga.ts";
 import type { RunStep, RunWork, StepContext as EngineStepContext, StepSettlement } from "#engine/contract.ts";
 import type { StepContext } from "#process/contract.ts";
-import { applyChange, machineRemoved } from "#app/changes.ts";
+import { applyChange } from "#app/changes.ts";
 import type { Platform } from "#app/context.ts";
-import { exposureLedger, machineLedger } from "#app/charge.ts";
 import { newId } from "#app/new-id.ts";
-import { quotaOf } from "#app/plan.ts";
+import { finishRun } from "#app/run-finish.ts";
 import { stepKinds, type AnyStepKind } from "#app/steps/kinds.ts";
 import { machineRef, theMachine } from "#app/steps/realised.ts";
 import type { Database, Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
-import { ledgerAppend } from "#store/ledger.ts";
-import { orderByRun, orderFinish } from "#store/order.ts";
-import { quotaLock, quotaWrite } from "#store/quota.ts";
-import {
-  databaseTime,
-  exposureList,
-  exposureUpdate,
-  machineList,
-  machineUpdate,
-  secretsDelete,
-  segmentList,
-  segmentUpdate,
-  vappLock,
-  vappUpdate,
-  type VappRow,
-} from "#store/vapp.ts";
+import { orderByRun } from "#store/order.ts";
+import { vappLock, type VappRow } from "#store/vapp.ts";
 
 export function runWork(platform: Platform, clock: Clock): RunWork {
   const kinds = stepKinds(platform);
@@ -128,86 +110,4 @@ async function applySettlement(
       ...(settlement.outcome === "failed" ? { code: settlement.error.code, message: settlement.error.message } : {}),
     },
   });
-}
-
-/** The end of a run: order and vApp settle; what a compensated deployment or a finished delete leaves is released. */
-async function finishRun(ctx: Source, tx: Tx, runId: string, outcome: RunOutcome): Promise<void> {
-  const order = await orderFinish(tx, runId, outcome);
-  assert(order !== undefined, "a run has its order");
-  const vapp = await vappLock(tx, order.vapp_id);
-  assert(vapp !== undefined, "an order has its vApp");
-  // A delete took the vApp over while this run was being undone: what is left is the delete's.
-  if (vapp.run_id === runId) {
-    if (goneAfter(vapp, outcome)) await releaseVapp(ctx, tx, vapp);
-    else await settleVapp(ctx, tx, vapp, outcome);
-  }
-  await eventInsert(tx, {
-    id: newId("run", ctx.clock),
-    organizationId: vapp.organization_id,
-    vappId: vapp.id,
-    type: `run.${outcome}`,
-    subject: formatId("run", runId),
-    data: { action: order.action, order: formatId("order", order.id) },
-  });
-}
-
-function goneAfter(vapp: VappRow, outcome: RunOutcome): boolean {
-  if (vapp.desired === "deleted") return outcome === "succeeded";
-  return vapp.state === "provisioning" && outcome === "compensated";
-}
-
-async function settleVapp(ctx: Source, tx: Tx, vapp: VappRow, outcome: RunOutcome): Promise<void> {
-  const machines = await machineList(tx, [vapp.id]);
-  if (outcome === "failed") {
-    // A deployment that could not be undone is not to be repaired: what is left of it is to go.
-    const desired = vapp.state === "provisioning" ? "deleted" : vapp.desired;
-    if (desired === "deleted") {
-      // Nobody ordered what is left, so nobody pays for its running.
-      for (const machine of machines) {
-        await machineUpdate(tx, machine.id, { desired });
-        await ledgerAppend(tx, machineLedger(vapp, machine, "stopped", ctx.source));
-      }
-    }
-    return void (await vappUpdate(tx, vapp.id, { run_id: null, state: "failed", desired }));
-  }
-  const running = machines.every((machine) => machine.state === "running");
-  const stopped = machines.every((machine) => machine.state === "stopped");
-  // A compensated start or stop leaves the vApp as it was before; that is what is wanted again.
-  const desired = outcome === "compensated" ? (stopped ? "stopped" : "running") : vapp.desired;
-  for (const machine of machines) {
-    if (machine.desired === desired) continue;
-    await machineUpdate(tx, machine.id, { desired });
-    // Charging ended when the stop was accepted; a machine that runs on after all is charged again.
-    if (desired === "running" && machine.state === "running") await ledgerAppend(tx, machineLedger(vapp, machine, "running", ctx.source));
-  }
-  const state = desired === "stopped" ? "stopped" : running ? "active" : "degraded";
-  await vappUpdate(tx, vapp.id, { run_id: null, desired, state });
-}
-
-/** Nothing of the vApp exists any more: rows become history, quota and names are free again. */
-async function releaseVapp(ctx: Source, tx: Tx, vapp: VappRow): Promise<void> {
-  const machines = await machineList(tx, [vapp.id]);
-  const segments = await segmentList(tx, [vapp.id]);
-  const exposures = await exposureList(tx, [vapp.id]);
-  const now = databaseTime as never;
-  for (const exposure of exposures) {
-    await ledgerAppend(tx, exposureLedger(vapp, exposure, "released", ctx.source));
-    await exposureUpdate(tx, exposure.id, { state: "removed", released_at: now });
-  }
-  for (const machine of machines) {
-    await machineRemoved(ctx, tx, vapp, machine.name);
-    await machineUpdate(tx, machine.id, { released_at: now });
-  }
-  for (const segment of segments)
-    await segmentUpdate(tx, segment.id, { state: "removed", prefix: null, gateway: null, attachment: null, released_at: now });
-  await secretsDelete(tx, vapp.id);
-  const taken = quotaOf({
-    desired: "running",
-    machines: machines.map(({ spec }) => spec as unknown as DesiredMachine),
-    segments,
-    exposures: exposures as never,
-  });
-  const balance = await quotaLock(tx, vapp.project_id);
-  await quotaWrite(tx, vapp.project_id, balance, release(balance, taken));
-  await vappUpdate(tx, vapp.id, { run_id: null, desired: "deleted", state: "deleted", deleted_at: now });
 }

@@ -60,6 +60,8 @@ export interface RenderedVapp {
   readonly startSequence: readonly (readonly string[])[];
   /** In the order of their tiers. */
   readonly machines: readonly RenderedMachine[];
+  /** What people changed since the deployment; rendering again starts from it. */
+  readonly overrides: RenderOverrides;
   /** One for each machine of a tier that exposes a port. */
   readonly exposures: readonly { readonly name: string; readonly machine: string; readonly segment: string; readonly port: number }[];
 }
@@ -67,12 +69,18 @@ export interface RenderedVapp {
 /** Address of every machine: machine name, then segment name. */
 export type MachineAddresses = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-/** `counts` replaces the count of tiers that were scaled after their deployment; it stays within the tier's `scale`. */
-export interface RenderOptions {
+/** What was changed after the deployment, by tier: counts stay within the tier's `scale`, volumes (in MiB) never shrink. */
+export interface RenderOverrides {
   readonly counts?: Readonly<Record<string, number>>;
+  readonly sizes?: Readonly<Record<string, string>>;
+  readonly volumes?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-export function renderBlueprint(offering: Offering, given: Readonly<Record<string, unknown>>, options: RenderOptions = {}): RenderedVapp {
+export function renderBlueprint(
+  offering: Offering,
+  given: Readonly<Record<string, unknown>>,
+  overrides: RenderOverrides = {},
+): RenderedVapp {
   const source = offeringSource(offering);
   const { vapp } = offering;
   const parameters = parseParameters(offering.parameters, given, source);
@@ -82,9 +90,9 @@ export function renderBlueprint(offering: Offering, given: Readonly<Record<strin
   const machines: RenderedMachine[] = [];
   for (const name of waves.flat()) {
     const tier = vapp.tiers[name]!;
-    const count = tierCount(name, tier, scope, source, options.counts?.[name]);
+    const count = tierCount(name, tier, scope, source, overrides.counts?.[name]);
     tiers.push(renderTier(name, tier, count));
-    machines.push(...renderMachines(name, tier, count, scope, source));
+    machines.push(...renderMachines(name, tier, count, scope, source, overrides));
   }
   checkMachineCount(machines.length, source);
   const rendered: RenderedVapp = {
@@ -95,6 +103,7 @@ export function renderBlueprint(offering: Offering, given: Readonly<Record<strin
     tiers,
     startSequence: waves,
     machines,
+    overrides,
     exposures: machines.flatMap((machine) =>
       vapp.tiers[machine.tier]!.expose.map((port) => ({
         name: `${machine.name}-${port}`,
@@ -174,13 +183,20 @@ function renderTier(name: string, tier: Tier, count: number): RenderedTier {
   return { name, count, after: tier.after, segments: tier.segments, scale: tier.scale ?? null, balance, config: tier.config };
 }
 
-function renderMachines(name: string, tier: Tier, count: number, scope: ExpressionScope, source: string): RenderedMachine[] {
+function renderMachines(
+  name: string,
+  tier: Tier,
+  count: number,
+  scope: ExpressionScope,
+  source: string,
+  overrides: RenderOverrides,
+): RenderedMachine[] {
   const at = `${source}, vapp.tiers.${name}`;
   const image = evaluated(`${at}.image`, tier.image, imageNameSchema, scope);
-  const size = evaluated(`${at}.size`, tier.size, sizeNameSchema, scope);
+  const size = evaluated(`${at}.size`, overrides.sizes?.[name] ?? tier.size, sizeNameSchema, scope);
   const volumes = Object.entries(tier.volumes).map(([volume, amount]) => ({
     name: volume,
-    sizeMiB: parseDiskSize(evaluated(`${at}.volumes.${volume}`, amount, diskSizeSchema, scope)),
+    sizeMiB: overrides.volumes?.[name]?.[volume] ?? parseDiskSize(evaluated(`${at}.volumes.${volume}`, amount, diskSizeSchema, scope)),
   }));
   const common = { tier: name, image, size, volumes, kind: tier.kind, goal: tier.goal, segments: tier.segments };
   const spreadGroup = tier.spread === undefined ? null : name;
@@ -226,7 +242,7 @@ function parseHealth(tier: Tier): HealthCheck | null {
 
 const unitMiB = { MiB: 1, GiB: 1024, TiB: 1024 * 1024 } as const;
 
-function parseDiskSize(text: string): number {
+export function parseDiskSize(text: string): number {
   const amount = Number.parseInt(text, 10);
   const unit = text.slice(-3) as keyof typeof unitMiB;
   return amount * unitMiB[unit];

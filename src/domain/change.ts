@@ -13,6 +13,16 @@ export type Change =
   | { readonly type: "machine.observed"; readonly machine: string; readonly power: PowerState; readonly facts: readonly FactInput[] }
   | { readonly type: "machine.healthy"; readonly machine: string }
   | { readonly type: "machine.removed"; readonly machine: string }
+  /** Its size or its volumes are now these; charged so from now on. */
+  | {
+      readonly type: "machine.resized";
+      readonly machine: string;
+      readonly size: string;
+      readonly vcpus: number;
+      readonly memoryMiB: number;
+      readonly storageMiB: number;
+      readonly volumes: readonly { readonly name: string; readonly sizeMiB: number }[];
+    }
   | { readonly type: "exposure.realised"; readonly exposure: string; readonly address: string; readonly port: number }
   | { readonly type: "exposure.removed"; readonly exposure: string };
 

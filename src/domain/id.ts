@@ -24,6 +24,7 @@ export const idPrefixes = {
   address: "addr",
   exposure: "exp",
   secret: "sec",
+  snapshot: "snap",
   installation: "inst",
 } as const;
 

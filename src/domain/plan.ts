@@ -3,8 +3,10 @@
  * see, approve by hash, and what the order executes exactly.
  */
 import { z } from "zod";
+import type { RenderedVapp } from "#domain/blueprint-render.ts";
 import type { Offering } from "#domain/blueprint.ts";
 import type { PowerState } from "#domain/change.ts";
+import type { Json } from "#domain/json.ts";
 
 export const planLimits = { steps: 2_000, machines: 200, lifetimeMs: 60 * 60 * 1000 } as const;
 
@@ -26,8 +28,9 @@ export interface DesiredMachine {
   readonly size: string;
   readonly vcpus: number;
   readonly memoryMiB: number;
-  /** What its disks hold at least: the size of its image. */
+  /** What its disks hold at least: the size of its image and of its volumes. */
   readonly storageMiB: number;
+  readonly volumes: readonly { readonly name: string; readonly sizeMiB: number }[];
   readonly reason: string;
   readonly segments: readonly string[];
   readonly health: Health | null;
@@ -36,6 +39,11 @@ export interface DesiredMachine {
 export interface DesiredSegment {
   readonly name: string;
   readonly isolated: boolean;
+}
+
+/** A snapshot of the whole vApp: all disks and volumes of all its machines at one moment. */
+export interface DesiredSnapshot {
+  readonly name: string;
 }
 
 export interface DesiredExposure {
@@ -52,6 +60,13 @@ export interface DesiredVapp {
   readonly machines: readonly DesiredMachine[];
   readonly segments: readonly DesiredSegment[];
   readonly exposures: readonly DesiredExposure[];
+  readonly snapshots: readonly DesiredSnapshot[];
+  /** What the lists above were rendered from, with everything people changed since (counts, sizes, volumes). */
+  readonly blueprint: RenderedVapp;
+  /** As given, without defaults. */
+  readonly parameters: Readonly<Record<string, Json>>;
+  /** Hours until it is purged; null: it stays. Absent: as before. */
+  readonly retainHours?: number | null;
   readonly secrets: readonly { readonly name: string; readonly bytes: number }[];
 }
 
@@ -73,6 +88,10 @@ export interface EndpointChoice {
   readonly provider: string;
   readonly machineKinds: readonly ("vm" | "container")[];
   readonly imageFormats: readonly ("qcow2" | "lxd" | "sim")[];
+  readonly liveResize: boolean;
+  readonly pause: boolean;
+  readonly snapshots: boolean;
+  readonly volumes: boolean;
   readonly state: "unchecked" | "ready" | "unreachable";
   readonly accelerator: "kvm" | "tcg" | "none";
   /** Host memory a VM takes here beyond its own. */
@@ -90,6 +109,13 @@ export interface MachineOfVapp extends DesiredMachine {
   readonly state: PowerState | "planned" | "missing" | "deleted";
 }
 
+export interface SnapshotOfVapp extends DesiredSnapshot {
+  readonly id: string;
+  readonly state: "planned" | "realised" | "removed";
+  /** Names of the machines it holds. */
+  readonly machines: readonly string[];
+}
+
 /** The vApp as it is now. */
 export interface VappOfPlan {
   readonly id: string;
@@ -101,6 +127,15 @@ export interface VappOfPlan {
   /** Tiers with what they start after, in declared order. */
   readonly tiers: readonly { readonly name: string; readonly after: readonly string[] }[];
   readonly machines: readonly MachineOfVapp[];
+  /** Machines that are to go and are not gone yet: a removal that stopped in the middle. */
+  readonly leaving: readonly MachineOfVapp[];
+  readonly snapshots: readonly SnapshotOfVapp[];
+  /** The version it was deployed from. */
+  readonly offering: Offering;
+  readonly parameters: Readonly<Record<string, Json>>;
+  readonly blueprint: RenderedVapp;
+  /** When it is purged, RFC 3339 UTC; null unless it was deleted. */
+  readonly deleteAt: string | null;
   readonly segments: readonly (DesiredSegment & { readonly id: string; readonly state: string })[];
   readonly exposures: readonly (DesiredExposure & { readonly id: string; readonly state: string })[];
 }
@@ -111,7 +146,7 @@ export interface PlanFacts {
   readonly vapp: VappOfPlan | null;
   /** The offering a deployment asks for; null when the input names none or an unknown one. */
   readonly offering: Offering | null;
-  /** Images of that offering, by name. */
+  /** Images of that offering, or of the vApp's, by name. */
   readonly images: readonly ImageChoice[];
   readonly sites: readonly SiteChoice[];
   readonly endpoints: readonly EndpointChoice[];

@@ -39,6 +39,8 @@ export interface ProcessPlan {
   readonly downtimeSeconds: number;
   /** Whether the vApp can be brought back to before with nothing lost. */
   readonly reversible: boolean;
+  /** Where this plan differs from its process: what only removes goes forward. */
+  readonly onFailure?: "compensate" | "stop";
 }
 
 export interface ProcessDefinition<I> {

@@ -1,13 +1,12 @@
 /** `deploy`: a vApp from an offering. Networks and images first, machines side by side, applications in start sequence, then exposure. */
 import { z } from "zod";
-import { renderBlueprint, type RenderedMachine, type RenderedVapp } from "#domain/blueprint-render.ts";
+import { renderBlueprint, type RenderedVapp } from "#domain/blueprint-render.ts";
 import { AppError } from "#domain/error.ts";
-import { place, type Placement } from "#domain/placement.ts";
 import type { DesiredMachine, PlanFacts } from "#domain/plan.ts";
-import { defaultSizes, sizeNamed } from "#domain/size.ts";
 import { vappNamePattern } from "#domain/vapp.ts";
 import type { ProcessDefinition, Step } from "#process/contract.ts";
 import { bringImages, configureInSequence, imageStepId, settled, step, stepId } from "#processes/graph.ts";
+import { desiredMachine, placeMachines, type SiteRule } from "#processes/placing.ts";
 
 const deployInput = z.strictObject({
   offering: z.string().max(100).meta({ description: "name or name@version" }),
@@ -36,7 +35,7 @@ export const deploy: ProcessDefinition<DeployInput> = {
       });
     }
     const rendered = renderBlueprint(facts.offering, input.parameters);
-    const placement = placed(facts, rendered, input.site);
+    const placement = placeMachines(facts, rendered.machines, rendered.source, siteRule(facts, input.site));
     const machines = rendered.machines.map((machine) => desiredMachine(facts, machine, placement, rendered.source));
     return {
       steps: deploySteps(facts, rendered, machines),
@@ -46,6 +45,9 @@ export const deploy: ProcessDefinition<DeployInput> = {
         machines,
         segments: rendered.segments,
         exposures: rendered.exposures,
+        snapshots: [],
+        blueprint: rendered,
+        parameters: input.parameters,
         secrets: rendered.secrets,
       },
       summary: `Deploy ${input.name ?? input.offering}: ${machines.length} machines`,
@@ -55,20 +57,7 @@ export const deploy: ProcessDefinition<DeployInput> = {
   },
 };
 
-function placed(facts: PlanFacts, rendered: RenderedVapp, siteName: string | undefined): Placement {
-  const formats = new Map(facts.images.map((image) => [image.name, image.variants.map((variant) => variant.format)]));
-  for (const machine of rendered.machines) {
-    if (formats.has(machine.image)) continue;
-    throw new AppError("conflict", `image ${machine.image} is not there yet`, {
-      detail: [
-        {
-          constraint: `tier ${machine.tier} needs image ${machine.image}`,
-          source: rendered.source,
-          nearest: `build it: strat image build ${machine.image}`,
-        },
-      ],
-    });
-  }
+function siteRule(facts: PlanFacts, siteName: string | undefined): SiteRule | null {
   const site = facts.sites.find((candidate) => candidate.name === siteName);
   if (siteName !== undefined && site === undefined) {
     throw new AppError("not_found", `there is no site "${siteName}"`, {
@@ -81,52 +70,7 @@ function placed(facts: PlanFacts, rendered: RenderedVapp, siteName: string | und
       ],
     });
   }
-  const placement = place({
-    machines: rendered.machines.map((machine) => ({
-      ...machine,
-      ...sizeFacts(machine.size, rendered.source),
-      imageFormats: formats.get(machine.image)!,
-    })),
-    endpoints: facts.endpoints.map((endpoint) => ({
-      ...endpoint,
-      freeVcpus: endpoint.vcpus * vcpuOvercommit - endpoint.usedVcpus,
-      freeMemoryMiB: endpoint.memoryMiB - endpoint.usedMemoryMiB,
-      costPerHour: null,
-    })),
-    ...(site === undefined ? {} : { rules: { sites: { ids: [site.id], source: "the order's input" } } }),
-  });
-  if (placement.refusals.length > 0) throw new AppError("no_capacity", "not every machine has a place", { detail: placement.refusals });
-  return placement;
-}
-
-/** vCPUs are time slices, not cores: this many are promised per hardware thread. */
-const vcpuOvercommit = 8;
-
-function sizeFacts(name: string, source: string): { vcpus: number; memoryMiB: number } {
-  const { vcpus, memoryMiB } = sizeNamed(name, defaultSizes, source);
-  return { vcpus, memoryMiB };
-}
-
-function desiredMachine(facts: PlanFacts, machine: RenderedMachine, placement: Placement, source: string): DesiredMachine {
-  const assignment = placement.assignments.find((candidate) => candidate.machine === machine.name)!;
-  const variant = facts.images
-    .find((image) => image.name === machine.image)!
-    .variants.find(({ format }) => format === assignment.imageFormat)!;
-  return {
-    name: machine.name,
-    tier: machine.tier,
-    ordinal: machine.index,
-    kind: assignment.kind,
-    image: machine.image,
-    imageDigest: variant.digest,
-    endpointId: assignment.endpointId,
-    size: machine.size,
-    ...sizeFacts(machine.size, source),
-    storageMiB: Math.ceil(variant.sizeBytes / (1024 * 1024)),
-    reason: assignment.reason,
-    segments: machine.segments,
-    health: machine.health,
-  };
+  return site === undefined ? null : { ids: [site.id], source: "the order's input" };
 }
 
 function deploySteps(facts: PlanFacts, rendered: RenderedVapp, machines: readonly DesiredMachine[]): Step[] {

@@ -76,3 +76,18 @@ export function bringImages(machines: readonly PlacedMachine[], endpointName: (i
   });
   return [...new Map(steps.map((one) => [one.id, one])).values()];
 }
+
+/** Machines that were there before learn what changed; undone, they learn what was. */
+export function contextSyncs(machines: readonly { readonly name: string }[], after: readonly string[]): Step[] {
+  return machines.map(({ name }) => step("context.sync", name, `Bring the configuration of ${name} up to date`, { machine: name }, after));
+}
+
+/** Names of the machines that balance a tier. */
+export function balancersOf(
+  blueprint: { readonly tiers: readonly { readonly name: string; readonly balance: { readonly tier: string } | null }[] },
+  machines: readonly { readonly name: string; readonly tier: string }[],
+  tier: string,
+): string[] {
+  const balancing = new Set(blueprint.tiers.filter(({ balance }) => balance?.tier === tier).map(({ name }) => name));
+  return machines.filter((machine) => balancing.has(machine.tier)).map(({ name }) => name);
+}

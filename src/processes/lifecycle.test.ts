@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ProcessPlan } from "#process/contract.ts";
-import { deleteVapp } from "#processes/delete.ts";
+import { purge } from "#processes/purge.ts";
 import { factsWith } from "../../test/support/planning.ts";
 import { repair } from "#processes/repair.ts";
 import { start } from "#processes/start.ts";
@@ -8,9 +8,9 @@ import { stop } from "#processes/stop.ts";
 
 const after = (plan: ProcessPlan, id: string) => plan.steps.find((step) => step.id === id)?.after;
 
-describe("delete", () => {
+describe("purge", () => {
   it("closes exposures, removes machines in reverse start sequence, then segments", () => {
-    const plan = deleteVapp.plan(factsWith({}), {});
+    const plan = purge.plan(factsWith({}), {});
     expect(plan.steps.map(({ id }) => id)).toEqual([
       "exposure.remove:edge-0-80",
       "machine.remove:node-0",
@@ -23,14 +23,14 @@ describe("delete", () => {
   });
 
   it("begins after the run it pre-empts has settled", () => {
-    const plan = deleteVapp.plan(factsWith({}), { settle: "r1" });
+    const plan = purge.plan(factsWith({}), { settle: "r1" });
     expect(plan.steps[0]).toMatchObject({ kind: "run.settle", input: { run: "r1" } });
     for (const step of plan.steps.slice(1)) expect(step.after).toContain("run.settle:before");
   });
 
   it("deletes a failed vApp again, and refuses one that is gone", () => {
-    expect(deleteVapp.plan(factsWith({ state: "failed", desired: "deleted" }), {}).steps.length).toBeGreaterThan(0);
-    expect(() => deleteVapp.plan(factsWith({ state: "deleted" }), {})).toThrowError(expect.objectContaining({ code: "not_found" }));
+    expect(purge.plan(factsWith({ state: "failed", desired: "deleted" }), {}).steps.length).toBeGreaterThan(0);
+    expect(() => purge.plan(factsWith({ state: "deleted" }), {})).toThrowError(expect.objectContaining({ code: "not_found" }));
   });
 });
 

@@ -12,6 +12,10 @@ export function offeringByName(db: Database, text: string) {
   return (version === undefined ? query : query.where("version", "=", version)).orderBy("created_at", "desc").limit(1).executeTakeFirst();
 }
 
+export function offeringById(db: Database, id: string) {
+  return db.selectFrom("offering").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
 /** A published version never changes: a conflict on (organization, name, version) inserts nothing. */
 export function offeringInsert(
   tx: Tx,

@@ -1,5 +1,6 @@
 /** The ledger: append-only usage. Dated by the database clock, in the transaction that changes the state. */
 import { sql } from "kysely";
+import { canonicalJson } from "#domain/json.ts";
 import type { LedgerSize, LedgerState } from "#domain/rating.ts";
 import type { Database, Tx } from "#store/database.ts";
 
@@ -16,7 +17,7 @@ export interface LedgerEntry {
   readonly source: string;
 }
 
-/** Appends an entry unless the resource is already in that state. The resource's row lock (its counter) serialises its entries. */
+/** Appends an entry unless the resource is already in that state at that size. The resource's row lock (its counter) serialises its entries. */
 export async function ledgerAppend(tx: Tx, entry: LedgerEntry): Promise<boolean> {
   const { ledger_seq } = await tx
     .updateTable(entry.kind)
@@ -32,8 +33,8 @@ export async function ledgerAppend(tx: Tx, entry: LedgerEntry): Promise<boolean>
     .limit(1)
     .executeTakeFirst();
   // A resource that never ran has nothing to end, and one that is released has nothing left to stop.
-  if (last === undefined ? entry.state !== "running" : last.state === entry.state) return false;
-  if (last?.state === "released" && entry.state === "stopped") return false;
+  if (last === undefined ? entry.state !== "running" : last.state === entry.state && sameSize(last.size, entry.size)) return false;
+  if (last?.state === "released" && entry.state !== "running") return false;
   await tx
     .insertInto("ledger")
     .values({
@@ -51,6 +52,10 @@ export async function ledgerAppend(tx: Tx, entry: LedgerEntry): Promise<boolean>
     })
     .execute();
   return true;
+}
+
+function sameSize(a: unknown, b: LedgerSize): boolean {
+  return canonicalJson(a) === canonicalJson(b);
 }
 
 export function ledgerOf(db: Database, filter: { organizationId: string; vappId?: string; projectId?: string }) {

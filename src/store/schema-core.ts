@@ -83,6 +83,7 @@ export interface SiteTable {
   fabric_config: JsonColumn;
   generation: Generated<number>;
   created_at: At;
+  removed_at: MaybeAt;
 }
 export interface EndpointTable {
   id: string;
@@ -100,6 +101,10 @@ export interface EndpointTable {
   checked_at: MaybeAt;
   generation: Generated<number>;
   created_at: At;
+  mode: ColumnType<"manage" | "observe", "manage" | "observe" | undefined, "manage" | "observe">;
+  /** Secret members of `config`, sealed. */
+  sealed: ColumnType<Buffer | null, Buffer | null | undefined, Buffer | null>;
+  removed_at: MaybeAt;
 }
 export interface RateCardTable {
   id: string;
@@ -144,6 +149,10 @@ export interface VappTable {
   run_id: string | null;
   created_at: At;
   deleted_at: MaybeAt;
+  /** What it was before the order in flight; null when there is none. */
+  before: NullableJsonColumn;
+  /** When a deleted vApp is purged. */
+  delete_at: MaybeAt;
 }
 export interface OrderTable {
   id: string;
@@ -181,6 +190,8 @@ export interface MachineTable {
   vcpus: number;
   memory_mib: number;
   spec: JsonColumn;
+  /** The specification an order in flight asks for. */
+  wanted: NullableJsonColumn;
   reason: string;
   desired: "running" | "stopped" | "deleted";
   state: MachineState;
@@ -226,6 +237,19 @@ export interface ExposureTable {
   port: number | null;
   state: "planned" | "realised" | "removed";
   ledger_seq: Generated<number>;
+  created_at: At;
+  released_at: MaybeAt;
+}
+export interface SnapshotTable {
+  id: string;
+  organization_id: string;
+  vapp_id: string;
+  name: string;
+  external_name: string;
+  /** Names of the machines it holds. */
+  machines: JsonColumn;
+  state: "planned" | "realised" | "removed";
+  taken_at: MaybeAt;
   created_at: At;
   released_at: MaybeAt;
 }
@@ -325,6 +349,7 @@ export interface CoreSchema {
   address: AddressTable;
   exposure: ExposureTable;
   secret: SecretTable;
+  snapshot: SnapshotTable;
   fact: FactTable;
   event: EventTable;
   ledger: LedgerTable;

@@ -1,5 +1,5 @@
 /** vApps and what they are made of: machines, segments, addresses, exposures, secrets, facts. */
-import { sql, type Selectable } from "kysely";
+import { sql, type RawBuilder, type Selectable } from "kysely";
 import type { QuotaDimension } from "#domain/quota.ts";
 import type { FactInput } from "#domain/change.ts";
 import type { Database, Tx } from "#store/database.ts";
@@ -55,7 +55,12 @@ export function vappInsert(
 export function vappUpdate(
   tx: Tx,
   id: string,
-  set: Partial<Pick<VappRow, "desired" | "state" | "run_id" | "deleted_at">> & { bump?: boolean },
+  set: Partial<Pick<VappRow, "desired" | "state" | "run_id" | "deleted_at" | "delete_at">> & {
+    bump?: boolean;
+    before?: string | null;
+    blueprint?: string;
+    parameters?: string;
+  },
 ) {
   const { bump = false, ...columns } = set;
   return tx
@@ -155,7 +160,10 @@ export function machineInsert(
 export function machineUpdate(
   tx: Tx,
   id: string,
-  set: Partial<Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at">>,
+  set: Partial<Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at" | "size" | "vcpus" | "memory_mib">> & {
+    spec?: string;
+    wanted?: string | null;
+  },
 ) {
   return tx.updateTable("machine").set(set).where("id", "=", id).execute();
 }
@@ -306,17 +314,37 @@ export function vappsToRepair(db: Database, after: string, limit: number) {
 }
 
 /** What the living objects of a project take of each dimension of its quota. */
-export async function takenByProject(db: Database, projectId: string): Promise<Record<QuotaDimension, number>> {
+export function takenByProject(db: Database, projectId: string): Promise<Record<QuotaDimension, number>> {
+  return takenBy(db, sql`(select id from vapp where project_id = ${projectId})`);
+}
+
+/** What one vApp takes. */
+export function takenByVapp(db: Database, vappId: string): Promise<Record<QuotaDimension, number>> {
+  return takenBy(db, sql`(select ${vappId}::uuid)`);
+}
+
+async function takenBy(db: Database, vapps: RawBuilder<unknown>): Promise<Record<QuotaDimension, number>> {
   const result = await sql<Record<QuotaDimension, number>>`
     select
-      (select count(*)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as machines,
-      (select coalesce(sum(m.vcpus), 0)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as vcpus,
-      (select coalesce(sum(m.memory_mib), 0)::int from machine m join vapp v on v.id = m.vapp_id where v.project_id = ${projectId} and m.released_at is null) as "memoryMiB",
-      (select count(*)::int from segment s join vapp v on v.id = s.vapp_id where v.project_id = ${projectId} and s.released_at is null) as segments,
-      (select count(*)::int from exposure e join vapp v on v.id = e.vapp_id where v.project_id = ${projectId} and e.released_at is null) as exposures`.execute(
-    db,
-  );
+      (select count(*)::int from machine where vapp_id in ${vapps} and released_at is null) as machines,
+      (select coalesce(sum(vcpus), 0)::int from machine where vapp_id in ${vapps} and released_at is null) as vcpus,
+      (select coalesce(sum(memory_mib), 0)::int from machine where vapp_id in ${vapps} and released_at is null) as "memoryMiB",
+      (select count(*)::int from segment where vapp_id in ${vapps} and released_at is null) as segments,
+      (select count(*)::int from exposure where vapp_id in ${vapps} and released_at is null) as exposures`.execute(db);
   return result.rows[0]!;
+}
+
+/** vApps whose undo window is over and that no run holds. */
+export function vappsToPurge(db: Database, at: Date, limit: number) {
+  return db
+    .selectFrom("vapp")
+    .selectAll()
+    .where("delete_at", "<=", at)
+    .where("deleted_at", "is", null)
+    .where("run_id", "is", null)
+    .orderBy("delete_at")
+    .limit(limit)
+    .execute();
 }
 
 /** Whether the row is released; null when there is none. */

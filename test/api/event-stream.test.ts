@@ -66,7 +66,7 @@ test("the SDK follows across a cut, and a vApp's events are its own, in the orde
     for await (const event of followEvents({ url: plane.url, token: plane.token, vapp: order.vapp, signal: stop.signal }))
       events.push(event);
   })();
-  await plane.waitFor(await ask(plane.client.POST("/v1/orders", { body: { action: "delete", vapp: "followed" } })));
+  await plane.waitFor(await ask(plane.client.POST("/v1/orders", { body: { action: "purge", vapp: "followed" } })));
   const mine = () =>
     plane.sql<{ seq: number }>("select seq from event where vapp_id = $1 and position is not null order by seq", [
       order.vapp.replace("vapp_", ""),

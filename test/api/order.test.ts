@@ -28,7 +28,7 @@ test("a plan is ordered by its hash, and the vApp is really there, answers, cost
   expect(run.steps.map(({ id }) => id).toSorted()).toEqual(plan.steps.map(({ id }) => id).toSorted());
   expect(new Set(run.steps.map(({ state }) => state))).toEqual(new Set(["ok"]));
 
-  const gone = await plane.waitFor(await ask(plane.client.POST("/v1/orders", { body: { action: "delete", vapp: "whole" } })));
+  const gone = await plane.waitFor(await ask(plane.client.POST("/v1/orders", { body: { action: "purge", vapp: "whole" } })));
   expect(gone.state).toBe("succeeded");
   expect((await plane.simDump()).endpoints["a"]!.machines).toEqual([]);
   const bill = await ask(plane.client.GET("/v1/vapps/{vapp}/bill", { params: { path: { vapp: placed.vapp } } }));
@@ -69,7 +69,7 @@ test("the same key and body are carried out once and answered the same, in turn 
   expect(other.json()).toMatchObject({ status: 422, code: "idempotency_mismatch" });
   // Another principal's key of the same name is another key.
   const member = await plane.principal("key-member", "member");
-  const theirs = await plane.request("POST", "/v1/plans", { body: { action: "delete", vapp: "once" }, headers: key, token: member });
+  const theirs = await plane.request("POST", "/v1/plans", { body: { action: "purge", vapp: "once" }, headers: key, token: member });
   expect(theirs.status).toBe(201);
 });
 

@@ -47,7 +47,7 @@ test("planning a deployment, a delete, a stop, and what is refused changes nothi
   const plans = [
     deployment("planned"),
     { action: "deploy", input: { offering: "tiny", name: "wide", parameters: { nodes: 4 } } },
-    { action: "delete", vapp: "standing" },
+    { action: "purge", vapp: "standing" },
     { action: "stop", vapp: "standing" },
     { action: "repair", vapp: "standing" },
   ];
@@ -59,7 +59,7 @@ test("planning a deployment, a delete, a stop, and what is refused changes nothi
   for (const body of [
     { action: "deploy", input: { offering: "none" } },
     { action: "no-such-process" },
-    { action: "delete", vapp: "none" },
+    { action: "purge", vapp: "none" },
   ]) {
     expect((await plane.request("POST", "/v1/plans", { body })).status).toBeGreaterThanOrEqual(400);
   }

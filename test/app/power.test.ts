@@ -78,7 +78,7 @@ test("a deployment that failed and could not be undone is not brought back by au
       and (select state from ledger l where l.resource_id = m.id order by seq desc limit 1) = 'running'`,
   );
   expect(paid).toEqual([]);
-  expect(await run("delete", { vapp: "half" })).toBe("succeeded");
+  expect(await run("purge", { vapp: "half" })).toBe("succeeded");
   expect(await problems("half", "gone")).toEqual([]);
 });
 
@@ -98,9 +98,9 @@ test("the price of a stopped vApp is what it is billed", async () => {
 test("what is released is not charged again when its delete is ordered again", async () => {
   expect(await run("deploy", { input: { offering: "tiny", name: "twice" } })).toBe("succeeded");
   tampers.set("twice", failAt("segment.remove:lan", "before"));
-  expect(await run("delete", { vapp: "twice" })).toBe("failed");
+  expect(await run("purge", { vapp: "twice" })).toBe("failed");
   tampers.clear("twice");
-  expect(await run("delete", { vapp: "twice" })).toBe("succeeded");
+  expect(await run("purge", { vapp: "twice" })).toBe("succeeded");
   const after = await installation.sql(
     `select l.name, l.state from ledger l join ledger r on r.resource_id = l.resource_id and r.state = 'released' and r.seq < l.seq
       join vapp v on v.id = l.vapp_id where v.name = 'twice'`,

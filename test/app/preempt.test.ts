@@ -35,7 +35,7 @@ async function deletedAt(action: string, stepId: string, phase: "do" | "undo", a
   const name = await prepare(action);
   const label = `${action}, ${phase} ${stepId}, ${at}`;
   const orders: Promise<PromiseSettledResult<OrderView>[]>[] = [];
-  const strike = () => orders.push(Promise.allSettled([1, 2].map(() => installation.order("delete", { vapp: name }))));
+  const strike = () => orders.push(Promise.allSettled([1, 2].map(() => installation.order("purge", { vapp: name }))));
   const last = (await installation.plan(action, change(action, name))).steps.at(-1)!.id;
   tampers.set(name, async (ctx, own, perform) => {
     const here = ctx.stepId === stepId && own === phase && orders.length === 0;

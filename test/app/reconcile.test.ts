@@ -79,7 +79,7 @@ test("a delete that takes a run's vApp over locks the run first, as the run's ow
   let order: ReturnType<Installation["order"]> | undefined;
   await installation.platform.database.transaction().execute(async (tx) => {
     await sql`select 1 from run where id = ${parseId("run", deploy.run)} for update`.execute(tx);
-    order = installation.order("delete", { vapp: "taken" });
+    order = installation.order("purge", { vapp: "taken" });
     order.catch(() => {});
     await installation.ctx.clock.sleep(500);
     await sql`set local lock_timeout = '300ms'`.execute(tx);

@@ -74,14 +74,14 @@ test("deploy: killed at every point, it is finished", { timeout: limitMs }, asyn
 });
 
 test("delete: killed at every point, it is finished", { timeout: limitMs }, async () => {
-  const points = pointsOf(await installation.plan("delete", { vapp: deployed[0]! }), "do");
+  const points = pointsOf(await installation.plan("purge", { vapp: deployed[0]! }), "do");
   expect(points).toHaveLength(4 + 4 * 4);
   const verdict = await chaos({
     points,
     prefix: "d",
     runs: deployed.length,
     prepare: async () => {},
-    request: (vapp) => ({ action: "delete", vapp, input: {} }),
+    request: (vapp) => ({ action: "purge", vapp, input: {} }),
     outcome: "succeeded",
     expected: "gone",
   });

@@ -130,7 +130,7 @@ test("only what outlived its own released row is removed from an endpoint (I7)",
   const [edge] = await deployed("orphaned");
   await deployed("living");
   const spec = (await installation.simDump()).endpoints["a"]!.machines.find(({ name }) => name === edge!.external_name)!;
-  expect(await installation.waitFor(await control.order({ action: "delete", vapp: "orphaned", input: {} }))).toBe("succeeded");
+  expect(await installation.waitFor(await control.order({ action: "purge", vapp: "orphaned", input: {} }))).toBe("succeeded");
   const provider = simFactory.open({ socket: `${installation.home}/sim.sock`, endpoint: "a" });
   const machine = { ...spec, image: spec.image!, owner: spec.owner!, nics: [] };
   // An answer that came late; an object of another installation; one with our mark that no row knows; one of nobody.

@@ -106,7 +106,7 @@ test("twenty deployments and deletes at once: the quota is exact at every moment
     await Promise.all(names.map((name) => control.order(deploy(name))));
     await untilEnded(installation.sql, limitMs);
     expect(await judge(all(names, "running"))).toEqual([]);
-    await Promise.all(names.map((vapp) => control.order({ action: "delete", vapp, input: {} })));
+    await Promise.all(names.map((vapp) => control.order({ action: "purge", vapp, input: {} })));
     await untilEnded(installation.sql, limitMs);
   } finally {
     sampling = false;
@@ -126,7 +126,7 @@ test.each(["machineEnsure", "exposureEnsure"])(
     const name = `early-${operation.toLowerCase()}`;
     await control.order(deploy(name));
     await untilMidway();
-    await control.order({ action: "delete", vapp: name, input: {} });
+    await control.order({ action: "purge", vapp: name, input: {} });
     await untilEnded(installation.sql, limitMs);
     await installation.sim.faultClear();
     // The site works on after the caller has hung up. Nobody hears of it but the reconciler.

@@ -38,8 +38,8 @@ test("deploy: killed anywhere, it is finished", { timeout: 600_000 }, async () =
 });
 
 test("delete: killed anywhere, it is finished", { timeout: 600_000 }, async () => {
-  const request = (vapp: string) => ({ action: "delete", vapp, input: {} });
-  const starter = await installation.plan("delete", { vapp: "k0" });
+  const request = (vapp: string) => ({ action: "purge", vapp, input: {} });
+  const starter = await installation.plan("purge", { vapp: "k0" });
   const points = pointsOf(starter, "do");
   expect(points).toHaveLength(4 + 4 * 4);
   // The vApps of the deployments are there already.

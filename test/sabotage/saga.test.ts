@@ -83,7 +83,7 @@ test("quota is not given back", { timeout: limitMs }, async () => {
   const change = { input: { offering: "tiny", name: "costly" } };
   await installation.waitFor(await installation.order("deploy", change));
   expect(await judge({ costly: "running" })).toEqual([]);
-  await installation.waitFor(await installation.order("delete", { vapp: "costly" }));
+  await installation.waitFor(await installation.order("purge", { vapp: "costly" }));
   expect(await judge({ costly: "gone" })).toContainEqual(expect.stringContaining("quota:"));
 });
 

@@ -14,7 +14,7 @@ beforeAll(async () => {
   for (const name of Object.keys(expected)) {
     expect(await installation.waitFor(await installation.order("deploy", { input: { offering: "tiny", name } }))).toBe("succeeded");
   }
-  expect(await installation.waitFor(await installation.order("delete", { vapp: "dead" }))).toBe("succeeded");
+  expect(await installation.waitFor(await installation.order("purge", { vapp: "dead" }))).toBe("succeeded");
 });
 afterAll(() => installation.close());
 

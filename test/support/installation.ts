@@ -35,12 +35,8 @@ import { linuxFabricFactory } from "#fabrics/linux/fabric.ts";
 import { simFabricFactory } from "#fabrics/sim/fabric.ts";
 import { systemClock } from "#lib/clock.ts";
 import { makeLog, silentLog } from "#lib/log.ts";
+import { builtInProcesses } from "#processes/built-in.ts";
 import type { ProcessDefinition } from "#process/contract.ts";
-import { deleteVapp } from "#processes/delete.ts";
-import { deploy } from "#processes/deploy.ts";
-import { repair } from "#processes/repair.ts";
-import { start } from "#processes/start.ts";
-import { stop } from "#processes/stop.ts";
 import { libvirtFactory } from "#providers/libvirt/provider.ts";
 import { lxdFactory } from "#providers/lxd/provider.ts";
 import { SimControl, type SimDump } from "#providers/sim/control.ts";
@@ -86,7 +82,6 @@ export interface InstallationOptions {
   readonly endpoints?: readonly string[];
 }
 
-const builtIn = [deploy, deleteVapp, start, stop, repair] as readonly ProcessDefinition<unknown>[];
 const images = ["tiny-node", "tiny-edge"];
 
 export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
@@ -160,13 +155,14 @@ export async function openPlatform(
 ): Promise<Platform> {
   const offering = parseOffering(parse(readFileSync(new URL("../../offerings/tiny.yaml", import.meta.url), "utf8")));
   const installation = await setUp(database, systemClock, [offering]);
+  const secrets = SecretBox.fromFile(join(home, "secret.key"));
   return {
     database,
     ...installation,
     policy: new PolicyGate(await policyList(database)),
-    secrets: SecretBox.fromFile(join(home, "secret.key")),
-    endpoints: new EndpointRegistry(database, [simFactory, libvirtFactory, lxdFactory], [simFabricFactory, linuxFabricFactory]),
-    processes: new Map([...builtIn, ...processes].map((process) => [process.name, process])),
+    secrets,
+    endpoints: new EndpointRegistry(database, secrets, [simFactory, libvirtFactory, lxdFactory], [simFabricFactory, linuxFabricFactory]),
+    processes: new Map([...builtInProcesses, ...processes].map((process) => [process.name, process])),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Facts for tests of planners: one site with a libvirt and an LXD endpoint on one host, and the vApp that `tiny` becomes there. */
 import { parseOffering, type Offering } from "#domain/blueprint.ts";
+import { renderBlueprint } from "#domain/blueprint-render.ts";
 import type { EndpointChoice, MachineOfVapp, PlanFacts, VappOfPlan } from "#domain/plan.ts";
 
 export const tinyOffering: Offering = parseOffering({
@@ -48,6 +49,10 @@ function endpoint(over: Partial<EndpointChoice>): EndpointChoice {
     imageFormats: ["qcow2"],
     state: "ready",
     accelerator: "tcg",
+    liveResize: false,
+    pause: true,
+    snapshots: true,
+    volumes: true,
     overheadMiBPerVm: 450,
     vcpus: 2,
     memoryMiB: 8_192,
@@ -86,6 +91,7 @@ function machine(over: Partial<MachineOfVapp>): MachineOfVapp {
     vcpus: 1,
     memoryMiB: 128,
     storageMiB: 24,
+    volumes: [],
     reason: "because",
     segments: ["lan"],
     health: { http: { port: 80, path: "/health" } },
@@ -118,6 +124,12 @@ export const tinyVapp: VappOfPlan = {
       health: null,
     }),
   ],
+  leaving: [],
+  snapshots: [],
+  offering: tinyOffering,
+  parameters: {},
+  blueprint: renderBlueprint(tinyOffering, {}),
+  deleteAt: null,
   segments: [{ id: "g1", name: "lan", isolated: false, state: "realised" }],
   exposures: [{ id: "x1", name: "edge-0-80", machine: "edge-0", segment: "lan", port: 80, state: "realised" }],
 };

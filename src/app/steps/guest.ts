@@ -10,6 +10,7 @@ import type { DesiredMachine, Health } from "#domain/plan.ts";
 import type { StepContext, StepKind } from "#process/contract.ts";
 import type { Fabric, ReachTarget } from "#fabric/contract.ts";
 import type { Platform } from "#app/context.ts";
+import type { VappBefore } from "#app/desired.ts";
 import { secretPlace } from "#app/secret-box.ts";
 import { machineRef, theMachine, theSegment, theVapp } from "#app/steps/realised.ts";
 import { runById } from "#store/order.ts";
@@ -39,9 +40,18 @@ export function contextApply(platform: Platform): StepKind<MachineInput, Json> {
   };
 }
 
+/** As `context.apply` for a machine that was there before the order: undone, it gets the configuration of before. */
+export function contextSync(platform: Platform): StepKind<MachineInput, Json> {
+  return {
+    ...contextApply(platform),
+    kind: "context.sync",
+    undo: (ctx, { machine }) => applyContext(platform, ctx, machine, "before"),
+  };
+}
+
 /** Waits for the guest and hands it its configuration. Guests keep it in memory, so every start needs it again. */
-export async function applyContext(platform: Platform, ctx: StepContext, machine: string) {
-  const vapp = await theVapp(platform, ctx.vappId);
+export async function applyContext(platform: Platform, ctx: StepContext, machine: string, moment: "now" | "before" = "now") {
+  const vapp = vappAt(await theVapp(platform, ctx.vappId), moment);
   const row = await theMachine(platform, ctx.vappId, machine);
   const provider = await platform.endpoints.provider(row.endpoint_id);
   const { text: stdin, secrets } = await guestContext(platform, vapp, row);
@@ -147,9 +157,23 @@ function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void
   });
 }
 
+/** The vApp as an order in flight wants it, or as it was before. */
+function vappAt(vapp: VappRow, moment: "now" | "before"): VappAt {
+  const before = vapp.before as unknown as VappBefore | null;
+  const blueprint = vapp.blueprint as unknown as RenderedVapp;
+  if (moment === "now" || before === null) return { ...vapp, blueprint, has: ({ desired }) => desired !== "deleted" };
+  return { ...vapp, blueprint: before.blueprint, has: ({ name }) => before.machines.includes(name) };
+}
+
+interface VappAt extends Pick<VappRow, "id" | "generation"> {
+  readonly blueprint: RenderedVapp;
+  /** Whether a machine belongs to it at that moment. */
+  has(machine: Pick<MachineRow, "name" | "desired">): boolean;
+}
+
 /** The context document a guest gets. It holds secrets in clear: made here, handed to the channel, kept nowhere. */
-async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow): Promise<{ text: string; secrets: string[] }> {
-  const machines = await machineList(platform.database, [vapp.id]);
+async function guestContext(platform: Platform, vapp: VappAt, row: MachineRow): Promise<{ text: string; secrets: string[] }> {
+  const machines = (await machineList(platform.database, [vapp.id])).filter((machine) => vapp.has(machine));
   const rows = await addressList(
     platform.database,
     machines.map((machine) => machine.id),
@@ -157,7 +181,7 @@ async function guestContext(platform: Platform, vapp: VappRow, row: MachineRow):
   const addresses: Record<string, Record<string, string>> = {};
   for (const machine of machines) addresses[machine.name] = {};
   for (const address of rows) addresses[address.machine_name]![address.segment_name] = address.address;
-  const config = renderConfig(vapp.blueprint as unknown as RenderedVapp, { addresses })[row.name] ?? {};
+  const config = renderConfig(vapp.blueprint, { addresses })[row.name] ?? {};
   const sealed = new Map((await secretList(platform.database, vapp.id)).map((secret) => [secret.name, secret.ciphertext]));
   const secrets: string[] = [];
   const secretOf = (name: string) => {

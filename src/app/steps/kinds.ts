@@ -2,7 +2,8 @@
 import type { Json } from "#domain/json.ts";
 import type { StepKind } from "#process/contract.ts";
 import type { Platform } from "#app/context.ts";
-import { contextApply, healthWait, runSettle } from "#app/steps/guest.ts";
+import { machinePause, machineResize, machineResume, snapshotEnsure, snapshotRemove, snapshotRevert } from "#app/steps/day-two.ts";
+import { contextApply, contextSync, healthWait, runSettle } from "#app/steps/guest.ts";
 import { imageEnsure, machineEnsure, machineRemove, machineStart, machineStop } from "#app/steps/machine.ts";
 import { addressEnsureStep, exposureEnsure, exposureRemove, segmentEnsure, segmentRemove } from "#app/steps/network.ts";
 
@@ -21,7 +22,14 @@ export function stepKinds(platform: Platform): ReadonlyMap<string, AnyStepKind> 
     machineStart,
     machineStop,
     machineRemove,
+    machineResize,
+    machinePause,
+    machineResume,
+    snapshotEnsure,
+    snapshotRevert,
+    snapshotRemove,
     contextApply,
+    contextSync,
     healthWait,
     runSettle,
   ].map((make) => make(platform));

@@ -119,7 +119,7 @@ async function untouched() {
   return { output: null, changes: [] };
 }
 
-async function startMachine(platform: Platform, ctx: StepContext, machine: string) {
+export async function startMachine(platform: Platform, ctx: StepContext, machine: string) {
   const row = await theMachine(platform, ctx.vappId, machine);
   const provider = await platform.endpoints.provider(row.endpoint_id);
   const facts = await provider.machineStart(ctx, machineRef(platform, row));
@@ -143,7 +143,7 @@ async function removeMachine(platform: Platform, ctx: StepContext, machine: stri
 }
 
 /** What the endpoint said about a machine, as facts of the processing and network layers. */
-async function observed(platform: Platform, row: MachineRow, provider: Provider, facts: MachineFacts): Promise<Change> {
+export async function observed(platform: Platform, row: MachineRow, provider: Provider, facts: MachineFacts): Promise<Change> {
   const endpoint = await endpointById(platform.database, row.endpoint_id);
   return machineObserved(row.name, `${provider.kind}:${endpoint?.name ?? "?"}`, facts);
 }
@@ -158,6 +158,7 @@ export function machineObserved(machine: string, source: string, facts: MachineF
       { layer: "processing", name: "vcpus", value: facts.vcpus, source },
       { layer: "processing", name: "memoryMiB", value: facts.memoryMiB, source },
       { layer: "management", name: "externalId", value: facts.externalId, source },
+      { layer: "storage", name: "volumes", value: facts.volumes.map(({ name, sizeMiB }) => ({ name, sizeMiB })), source },
       { layer: "network", name: "nics", value: facts.nics.map(({ mac, attachment }) => ({ mac, attachment })), source },
     ],
   };
@@ -169,9 +170,9 @@ export function imageName(digest: string): string {
 }
 
 /** Everything the provider needs, from rows; the same rows give the same specification. */
-async function machineSpec(platform: Platform, row: MachineRow): Promise<MachineSpec> {
+export async function machineSpec(platform: Platform, row: MachineRow): Promise<MachineSpec> {
   const spec = row.spec as unknown as DesiredMachine;
-  const machines = await machineList(platform.database, [row.vapp_id]);
+  const machines = (await machineList(platform.database, [row.vapp_id])).filter(({ desired }) => desired !== "deleted");
   const addresses = await addressList(
     platform.database,
     machines.map((machine) => machine.id),
@@ -196,9 +197,10 @@ async function machineSpec(platform: Platform, row: MachineRow): Promise<Machine
     ...machineRef(platform, row),
     kind: row.kind,
     image: { name: imageName(row.image_digest), digest: row.image_digest },
-    vcpus: row.vcpus,
-    memoryMiB: row.memory_mib,
+    vcpus: spec.vcpus,
+    memoryMiB: spec.memoryMiB,
     nics,
+    volumes: spec.volumes,
     hostname: row.name,
     hosts: hostsFor(spec.segments, machines, addresses),
   };

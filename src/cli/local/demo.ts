@@ -136,7 +136,7 @@ async function deleteVapp(options: DemoOptions, background: Background): Promise
   const api = await controlPlane(options, background);
   const vapp = await findVapp(api, offering.offering);
   if (vapp === null) return;
-  const order = await ask(api.POST("/v1/orders", { body: { action: "delete", vapp: vapp.id, input: {} } }));
+  const order = await ask(api.POST("/v1/orders", { body: { action: "purge", vapp: vapp.id, input: {} } }));
   const run = await follow(api, order.run, say);
   if (run.state !== "succeeded") throw new AppError("conflict", `${vapp.name} could not be deleted`, { detail: failuresOf(run) });
 }
