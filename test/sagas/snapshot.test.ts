@@ -1,0 +1,4 @@
+import { snapshot } from "#processes/snapshot.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(snapshot, { before: "running", done: "running", undone: "running", input: { name: "first" } });
