@@ -68,7 +68,53 @@ export function libvirtSubject(site: () => LibvirtSite, image: () => ImageSource
       await site().killGuest(name);
       await stoppedAtEndpoint(site(), name);
     },
+    byHand: {
+      async nicRemove(name, { mac }) {
+        await site().virsh("detach-interface", name, "bridge", "--mac", mac, "--live", "--config");
+        await seenByVirsh(site(), name, `${name} lost its NIC`, (xml) => !xml.includes(mac));
+      },
+      async memorySet(name, memoryMiB) {
+        await site().virsh("setmaxmem", name, `${memoryMiB}M`, "--config");
+        await site().virsh("setmem", name, `${memoryMiB}M`, "--config");
+      },
+    },
+    content: rawContent,
+    leftovers: async (name) => {
+      const domains = (await site().virsh("list", "--all", "--name")).split("\n").filter((line) => line.trim() === name);
+      // A file of a machine is NAME.something, of whatever kind; the pool's folder is the truth, not its cached list.
+      const files = (await site().run("find", site().poolPath, "-name", `${name}.*`)).split("\n").filter((line) => line !== "");
+      return [...domains, ...files];
+    },
   };
+}
+
+/** Sector of a disk that no guest of ours writes to, nor any file system on a small volume. */
+const markSector = 20_000;
+const deviceOf = (volume: string | null) =>
+  volume === null
+    ? "device=vda"
+    : `device=$(for s in /sys/block/vd*/serial; do [ "$(cat $s)" = ${volume} ] && basename $(dirname $s); done)`;
+
+/** Marks in a sector of the disk itself: the tiny guest has no file system on it. */
+const rawContent: ConformanceSubject["content"] = {
+  async write(provider, ctx, spec, volume, text) {
+    const script = `${deviceOf(volume)}; [ -n "$device" ] && dd of=/dev/$device bs=512 seek=${markSector} count=1 conv=notrunc,sync,fsync`;
+    const { exitCode, stderr } = await provider.channelRun(ctx, spec, { argv: ["/bin/sh", "-c", script], stdin: text });
+    if (exitCode !== 0) throw new Error(`the mark was not written: ${stderr}`);
+  },
+  async read(provider, ctx, spec, volume) {
+    const script = `${deviceOf(volume)}; dd if=/dev/$device bs=512 skip=${markSector} count=1 | tr -d '\\000'`;
+    return (await provider.channelRun(ctx, spec, { argv: ["/bin/sh", "-c", script] })).stdout;
+  },
+};
+
+/** Waits until the definition shows it. The guest has its say in the removal of a device. */
+async function seenByVirsh(site: LibvirtSite, name: string, what: string, holds: (xml: string) => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (holds(await site.virsh("dumpxml", name))) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`not seen in time: ${what}`);
 }
 
 /** A domain as somebody else would define it: no mark, another uuid. */

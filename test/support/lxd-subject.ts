@@ -64,5 +64,27 @@ export function lxdSubject(world: () => { site: TestSite; attachment: string; im
       remove: async (name) => void (await lxc(world().site, "delete", "--force", name)),
     },
     kill: (name) => kill(world().site, name),
+    byHand: {
+      nicRemove: async (name, nic) => void (await lxc(world().site, "config", "device", "remove", name, nic.name)),
+      memorySet: async (name, memoryMiB) => void (await lxc(world().site, "config", "set", name, "limits.memory", `${memoryMiB}MiB`)),
+    },
+    content: fileContent,
+    async leftovers(name) {
+      const instances = (await lxc(world().site, "list", "--format", "csv", "--columns", "n")).split("\n").filter((line) => line === name);
+      const volumes = (await lxc(world().site, "storage", "volume", "list", "stratiform", "--format", "csv")).split("\n");
+      return [...instances, ...volumes.filter((line) => line.includes(name))];
+    },
   };
 }
+
+const markPath = (volume: string | null) => (volume === null ? "/root/mark" : `/var/lib/stratiform/volumes/${volume}/mark`);
+
+/** Marks in files of the container. */
+const fileContent: ConformanceSubject["content"] = {
+  async write(provider, ctx, spec, volume, text) {
+    const script = `mkdir -p /root && cat > ${markPath(volume)} && sync`;
+    const { exitCode, stderr } = await provider.channelRun(ctx, spec, { argv: ["/bin/sh", "-c", script], stdin: text });
+    if (exitCode !== 0) throw new Error(`the mark was not written: ${stderr}`);
+  },
+  read: async (provider, ctx, spec, volume) => (await provider.channelRun(ctx, spec, { argv: ["/bin/cat", markPath(volume)] })).stdout,
+};

@@ -47,5 +47,22 @@ export function simSubject({ endpoint, kinds, socket, control }: SimSubjectOptio
       remove: (name) => control().machineVanish(endpoint, name),
     },
     kill: (name) => control().machineKill(endpoint, name),
+    byHand: {
+      nicRemove: (name, nic) => control().nicRemove(endpoint, name, nic.name),
+      memorySet: (name, memoryMiB) => control().machineChange(endpoint, name, { memoryMiB }),
+    },
+    content: {
+      async write(provider, ctx, spec, volume, text) {
+        const { exitCode, stderr } = await provider.channelRun(ctx, spec, { argv: ["/usr/bin/tee", markPath(volume)], stdin: text });
+        if (exitCode !== 0) throw new Error(`the mark was not written: ${stderr}`);
+      },
+      read: async (provider, ctx, spec, volume) => (await provider.channelRun(ctx, spec, { argv: ["/bin/cat", markPath(volume)] })).stdout,
+    },
+    async leftovers(name) {
+      const machines = (await control().dump()).endpoints[endpoint]?.machines ?? [];
+      return machines.map((machine) => machine.name).filter((found) => found === name || found.startsWith(`${name}.`));
+    },
   };
 }
+
+const markPath = (volume: string | null) => (volume === null ? "/root/mark" : `/var/lib/stratiform/volumes/${volume}/mark`);

@@ -40,6 +40,28 @@ const lacksLiveResize = check("lacks: liveResize", async (bench) => {
   assert.equal(seen?.power, "running");
 });
 
+const lacksPause = check("lacks: pause", async (bench) => {
+  const spec = await bench.made();
+  await bench.provider.machineStart(bench.ctx, spec);
+  await rejectsWith("capability_missing", () => bench.provider.machinePause(bench.ctx, spec));
+  assert.equal((await bench.provider.machineObserve(bench.ctx, spec))?.power, "running");
+});
+
+const lacksSnapshots = check("lacks: snapshots", async (bench) => {
+  const spec = await bench.made();
+  const { provider, ctx } = bench;
+  await rejectsWith("capability_missing", () => provider.snapshotEnsure(ctx, spec, "any"));
+  await rejectsWith("capability_missing", () => provider.snapshotRevert(ctx, spec, "any"));
+  await rejectsWith("capability_missing", () => provider.snapshotRemove(ctx, spec, "any"));
+  await rejectsWith("capability_missing", () => provider.snapshotList(ctx, spec));
+});
+
+const lacksVolumes = check("lacks: volumes", async (bench) => {
+  const spec = await bench.spec({ volumes: [{ name: "data", sizeMiB: 16 }] });
+  await rejectsWith("capability_missing", () => bench.provider.machineEnsure(bench.ctx, spec));
+  assert.equal(await bench.count(spec.name), 0);
+});
+
 function lacksKind(kind: MachineKind): ConformanceCheck {
   return check(`lacks: ${kind}`, async (bench) => {
     const spec = await bench.spec({ kind });
@@ -56,6 +78,9 @@ export function lacksChecks(capabilities: ProviderCapabilities): readonly Confor
     ...(capabilities.console ? [] : [lacksConsole]),
     ...(capabilities.events ? [] : [lacksEvents]),
     ...(capabilities.liveResize ? [] : [lacksLiveResize]),
+    ...(capabilities.pause ? [] : [lacksPause]),
+    ...(capabilities.snapshots ? [] : [lacksSnapshots]),
+    ...(capabilities.volumes ? [] : [lacksVolumes]),
     ...kinds.filter((kind) => !capabilities.machineKinds.includes(kind)).map(lacksKind),
   ];
 }

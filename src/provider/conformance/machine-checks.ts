@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { check, rejectsWith, type ConformanceCheck } from "#provider/conformance/subject.ts";
-import type { MachineFacts, MachineSpec } from "#provider/contract.ts";
+import type { MachineFacts, MachineSpec, VolumeSpec } from "#provider/contract.ts";
 
 /** Facts must say what was asked for, wherever the specification decides it. */
-function assertRealises(facts: MachineFacts | null, spec: MachineSpec): asserts facts is MachineFacts {
+export function assertRealises(facts: MachineFacts | null, spec: MachineSpec): asserts facts is MachineFacts {
   assert.ok(facts !== null, "the machine is missing");
   assert.equal(facts.name, spec.name);
   assert.deepEqual(facts.owner, spec.owner);
@@ -14,8 +14,11 @@ function assertRealises(facts: MachineFacts | null, spec: MachineSpec): asserts 
     facts.nics,
     spec.nics.map((nic) => ({ mac: nic.mac, attachment: nic.attachment })),
   );
+  assert.deepEqual(byName(facts.volumes), byName(spec.volumes));
   assert.notEqual(facts.externalId, "");
 }
+
+const byName = (volumes: readonly VolumeSpec[]) => volumes.map(({ name, sizeMiB }) => `${name}: ${sizeMiB} MiB`).toSorted();
 
 const existence: readonly ConformanceCheck[] = [
   check("machineEnsure makes a stopped machine; its facts equal machineObserve", async (bench) => {

@@ -7,7 +7,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { CallContext } from "#domain/context.ts";
 import { AppError, type ErrorCode } from "#domain/error.ts";
 import type { OwnerMark } from "#domain/owner.ts";
-import type { ImageSource, MachineRef, MachineSpec, Provider, ProviderCapabilities } from "#provider/contract.ts";
+import type { ImageSource, MachineRef, MachineSpec, NicSpec, Provider, ProviderCapabilities } from "#provider/contract.ts";
 
 /** Everything the suite must be able to do besides calling the provider. All members are called inside tests, after `beforeAll`. */
 export interface ConformanceSubject {
@@ -32,15 +32,32 @@ export interface ConformanceSubject {
   };
   /** Pulls the plug of a running machine behind the provider's back (virsh destroy, kill -9 of its process). */
   kill(name: string): Promise<void>;
+  /** Drift made with the endpoint's own tools, behind the provider's back. Each resolves once the endpoint shows it. */
+  readonly byHand: {
+    /** Takes a NIC from a machine that runs and answers on its channel. */
+    nicRemove(name: string, nic: NicSpec): Promise<void>;
+    /** Of a machine that runs where the endpoint has `liveResize`, else of a stopped one. */
+    memorySet(name: string, memoryMiB: number): Promise<void>;
+  };
+  /** A short text on a disk of a running guest, through the channel, durable as after `fsync`. `volume` null: its system disk. */
+  readonly content: {
+    write(provider: Provider, ctx: CallContext, spec: MachineSpec, volume: string | null, text: string): Promise<void>;
+    /** "" when nothing was written. */
+    read(provider: Provider, ctx: CallContext, spec: MachineSpec, volume: string | null): Promise<string>;
+  };
+  /** What the endpoint's own tools still show of a machine of that name: definition, disks, volumes, snapshots, seed. */
+  leftovers(name: string): Promise<readonly string[]>;
   /** How long a started guest may take until its channel answers. Default 60 000. */
   readonly guestReadyMs?: number;
 }
 
+export type Needed = "channel" | "events" | "console" | "liveResize" | "pause" | "snapshots" | "volumes";
+
 /** One property of a provider, checkable without a test framework. */
 export interface ConformanceCheck {
   readonly name: string;
-  /** The capability without which the check makes no sense; the suite then runs the `lacks:` check instead. */
-  readonly needs?: "channel" | "events" | "console" | "liveResize";
+  /** The capabilities without which the check makes no sense; the suite then runs the `lacks:` check instead. */
+  readonly needs?: Needed | readonly Needed[];
   /** Throws when the provider breaks the property. */
   run(subject: ConformanceSubject): Promise<void>;
 }
@@ -93,14 +110,20 @@ export class Bench {
   }
 
   /** A machine whose guest answers on the channel. */
-  async ready(): Promise<MachineSpec> {
-    const spec = await this.made();
+  async ready(overrides: Partial<MachineSpec> = {}): Promise<MachineSpec> {
+    const spec = await this.made(overrides);
+    await this.started(spec);
+    return spec;
+  }
+
+  /** Starts the machine and waits for its channel; checks that use it need one. */
+  async started(spec: MachineSpec): Promise<void> {
     await this.provider.machineStart(this.ctx, spec);
     const deadline = Date.now() + (this.subject.guestReadyMs ?? 60_000);
     for (;;) {
       try {
         await this.provider.channelRun(this.ctx, spec, { argv: ["/bin/echo", "ready"] });
-        return spec;
+        return;
       } catch (error) {
         const booting = error instanceof AppError && error.code === "endpoint_busy";
         if (!booting || Date.now() > deadline) throw error;
@@ -114,12 +137,27 @@ export class Bench {
     return (await this.provider.machineList(this.ctx)).filter((facts) => facts.name === name).length;
   }
 
+  /** A mark on the system disk and on every volume of the specification. */
+  async mark(spec: MachineSpec, text: string): Promise<void> {
+    for (const disk of disksOf(spec)) await this.subject.content.write(this.provider, this.ctx, spec, disk, text);
+  }
+
+  /** Asserts that every disk holds the mark. */
+  async assertMarked(spec: MachineSpec, text: string): Promise<void> {
+    for (const disk of disksOf(spec)) {
+      const found = await this.subject.content.read(this.provider, this.ctx, spec, disk);
+      assert.equal(found, text, `of ${disk === null ? "the system disk" : `volume ${disk}`}`);
+    }
+  }
+
   async close(): Promise<void> {
     const ctx = callContext();
     for (const ref of this.#refs) await this.provider.machineRemove(ctx, ref);
     for (const provider of this.#providers) await provider.close();
   }
 }
+
+const disksOf = (spec: MachineSpec): (string | null)[] => [null, ...spec.volumes.map(({ name }) => name)];
 
 /** Turns a check on a bench into one on a subject. A failing clean-up never hides the check's own error. */
 export function check(name: string, run: (bench: Bench) => Promise<void>, needs?: ConformanceCheck["needs"]): ConformanceCheck {
