@@ -10,6 +10,7 @@ import type { Platform } from "#app/context.ts";
 import { EndpointRegistry } from "#app/endpoint-registry.ts";
 import { PolicyGate } from "#app/policy.ts";
 import { removeOrphans } from "#app/reconcilers/orphan.ts";
+import { purgeExpired } from "#app/reconcilers/purge.ts";
 import { reconcileQuota } from "#app/reconcilers/quota.ts";
 import { RepairReconciler } from "#app/reconcilers/repair.ts";
 import { runWork } from "#app/run-work.ts";
@@ -51,6 +52,7 @@ const loops = {
   inventory: 60_000,
   repair: 500,
   orphans: 30_000,
+  purge: 5_000,
   quota: 60_000,
   seal: 1_000,
 } as const;
@@ -187,6 +189,7 @@ function startLoops(platform: Platform, engine: Engine): MachineWatches {
   engine.lead("inventory", (ctx) => sampleInventories(platform, ctx), loops.inventory);
   engine.lead("repair", (ctx) => repairs.round(ctx), loops.repair);
   engine.lead("orphans", (ctx) => removeOrphans(platform, ctx), loops.orphans);
+  engine.lead("purge", (ctx) => purgeExpired(platform, ctx), loops.purge);
   engine.lead("quota", (ctx) => reconcileQuota(platform, ctx), loops.quota);
   engine.lead("audit.seal", async () => void (await sealAll(database)), loops.seal);
   return watches;

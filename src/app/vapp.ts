@@ -14,6 +14,7 @@ import { auditInsert } from "#store/audit.ts";
 import { offeringList, rateCardCurrent } from "#store/catalogue.ts";
 import { projectList } from "#store/installation.ts";
 import { siteList } from "#store/site.ts";
+import { snapshotList } from "#store/snapshot.ts";
 import {
   addressList,
   exposureList,
@@ -79,6 +80,13 @@ export const showVapp = useCase(
         port: exposure.port,
         url: exposure.port === null ? null : `http://${exposure.address}:${exposure.port}/`,
         state: exposure.state,
+      })),
+      snapshots: (await snapshotList(db, [row.id])).map((snapshot) => ({
+        id: formatId("snapshot", snapshot.id),
+        name: snapshot.name,
+        state: snapshot.state,
+        machines: snapshot.machines as unknown as string[],
+        takenAt: snapshot.taken_at?.toISOString() ?? null,
       })),
     };
   },
@@ -192,6 +200,7 @@ async function summaries(ctx: AppContext, rows: readonly VappRow[]): Promise<Vap
       currency: price.currency,
       createdAt: row.created_at.toISOString(),
       deletedAt: row.deleted_at?.toISOString() ?? null,
+      deleteAt: row.deleted_at === null ? (row.delete_at?.toISOString() ?? null) : null,
     };
   });
 }

@@ -22,7 +22,7 @@ Examples:
   strat order tiny --name hello               plan, show, carry out
   strat vapp show hello                       what is really there
   strat vapp exec hello node-0 -- uname -a    run a command in a machine
-  strat vapp delete hello                     remove it with everything it is made of`;
+  strat vapp delete hello                     stop it; purged in a day, until then: strat vapp restore hello`;
 
 function version(): string {
   return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;

@@ -2,19 +2,12 @@
 import type { Command } from "commander";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { allPages, readText, wholeNumber, withSession } from "#cli/command.ts";
-import { addOrderOptions, orderChange, type OrderOptions } from "#cli/order.ts";
+import { registerDayTwo } from "#cli/day-two.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
 import { age, amount, size, table } from "#cli/text.ts";
 
 type Vapp = Schemas["Vapp"];
 type Machine = Schemas["Machine"];
-
-const changes = [
-  { name: "start", summary: "start its machines" },
-  { name: "stop", summary: "stop its machines; they keep their place and disks" },
-  { name: "repair", summary: "bring back what is missing or broken" },
-  { name: "delete", summary: "remove it with everything it is made of" },
-] as const;
 
 export function registerVapp(program: Command): void {
   const vapp = program.command("vapp").description("applications and their machines");
@@ -30,13 +23,7 @@ export function registerVapp(program: Command): void {
       }),
     );
   registerExec(vapp);
-  for (const change of changes) {
-    addOrderOptions(vapp.command(`${change.name} <vapp>`).description(change.summary)).action(
-      withSession(async (session, name: string, options: OrderOptions) =>
-        orderChange(session, { action: change.name, vapp: name }, options),
-      ),
-    );
-  }
+  registerDayTwo(vapp);
 }
 
 function registerList(vapp: Command): void {
@@ -111,6 +98,8 @@ export function vappText(vapp: Vapp, now: number): string {
     `${strong(vapp.name)}  ${state(vapp.state)}${vapp.desired === "running" ? "" : ` (wanted: ${vapp.desired})`}  ${faint(vapp.id)}`,
     facts.join(", "),
     `cost ${amount(vapp.costPerHour)} ${vapp.currency} an hour`,
+    ...(vapp.deleteAt === null ? [] : [`deleted; purged at ${vapp.deleteAt}. Bring it back: strat vapp restore ${vapp.name}`]),
+    ...(vapp.snapshots.length === 0 ? [] : [`snapshots ${vapp.snapshots.map(({ name }) => name).join(", ")}`]),
     ...(vapp.run === null ? [] : [`changing now: strat run show ${vapp.run} --wait`]),
     ...vapp.exposures.map(
       (exposure) =>

@@ -61,6 +61,16 @@ export const exposureViewSchema = z
   })
   .meta({ id: "Exposure" });
 
+export const snapshotViewSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    state: z.enum(["planned", "realised", "removed"]),
+    machines: z.array(z.string()).meta({ description: "Names of the machines it holds" }),
+    takenAt: z.string().nullable(),
+  })
+  .meta({ id: "Snapshot" });
+
 export const vappViewSchema = z
   .object({
     id: z.string(),
@@ -77,6 +87,7 @@ export const vappViewSchema = z
     currency: z.string(),
     createdAt: z.string(),
     deletedAt: z.string().nullable(),
+    deleteAt: z.string().nullable().meta({ description: "When a deleted vApp is purged; until then it can be restored" }),
   })
   .meta({ id: "VappSummary" });
 export type VappSummaryView = z.infer<typeof vappViewSchema>;
@@ -86,6 +97,7 @@ export const vappDetailSchema = vappViewSchema
     machines: z.array(machineViewSchema),
     segments: z.array(segmentViewSchema),
     exposures: z.array(exposureViewSchema),
+    snapshots: z.array(snapshotViewSchema),
   })
   .meta({ id: "Vapp" });
 export type VappView = z.infer<typeof vappDetailSchema>;

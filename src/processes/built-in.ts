@@ -3,6 +3,7 @@ import type { ProcessDefinition } from "#process/contract.ts";
 import { deleteVapp } from "#processes/delete.ts";
 import { deploy } from "#processes/deploy.ts";
 import { purge } from "#processes/purge.ts";
+import { reconfigure } from "#processes/reconfigure.ts";
 import { repair } from "#processes/repair.ts";
 import { resize } from "#processes/resize.ts";
 import { restart } from "#processes/restart.ts";
@@ -25,6 +26,7 @@ export const builtInProcesses = [
   restart,
   scale,
   resize,
+  reconfigure,
   volumeGrow,
   snapshot,
   snapshotDelete,

@@ -214,8 +214,8 @@ async function tableProblems(sql: Sql): Promise<string[]> {
   const rules: Readonly<Record<string, string>> = {
     "a run has ended and its order has not, or the other way round": `select r.id::text as what from run r join "order" o on o.run_id = r.id
       where (r.finished_at is null) <> (o.finished_at is null) or (r.finished_at is not null and r.state <> o.state)`,
-    "a ledger repeats a state": `select name as what from (select name, state, lag(state) over (partition by resource_id order by seq) as before from ledger) l
-      where state = before`,
+    "a ledger repeats a state": `select name as what from (select name, state, size, lag(state) over w as before, lag(size) over w as size_before
+      from ledger window w as (partition by resource_id order by seq)) l where state = before and size = size_before`,
     "a vApp's events have gaps": `select v.name as what from vapp v left join event e on e.vapp_id = v.id
       group by v.id having count(e.seq) <> v.event_seq or coalesce(max(e.seq), 0) <> v.event_seq`,
     "an order was accepted while another one changed the vApp": `select v.name as what from event a join event b on b.vapp_id = a.vapp_id and b.seq > a.seq
