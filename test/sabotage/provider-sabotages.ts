@@ -6,8 +6,10 @@ import { randomBytes } from "node:crypto";
 import { PassThrough } from "node:stream";
 import type { CallContext } from "#domain/context.ts";
 import { isAppError } from "#domain/error.ts";
-import type { MachineFacts, MachineRef, Provider } from "#provider/contract.ts";
+import type { Needed } from "#provider/conformance/subject.ts";
+import type { MachineFacts, MachineRef, MachineSpec, Provider } from "#provider/contract.ts";
 import type { SimControl } from "#providers/sim/control.ts";
+import { diskSabotages } from "./provider-disk-sabotages.ts";
 
 export interface Sabotage {
   readonly name: string;
@@ -116,6 +118,12 @@ const ensuring: readonly Sabotage[] = [
     red: [
       "machineEnsure syncs a changed memory of a stopped machine",
       "machineEnsure syncs a changed memory of a running machine without stopping it",
+      "a NIC lost by hand shows in the facts and comes back while the machine runs",
+      "a memory changed by hand shows in the facts and is brought back",
+      "a size asked for while the machine ran is there after a stop at the latest",
+      "machineEnsure makes volumes, adds and grows them, and never shrinks one",
+      "volumes appear and grow while the machine runs, and keep what is on them",
+      "a volume grows although there are snapshots, and again after a revert",
     ],
   },
   {
@@ -212,6 +220,156 @@ const ownership: readonly Sabotage[] = [
     change: (inner) => ({ machineList: async (ctx) => (await inner.machineList(ctx)).filter((facts) => facts.owner !== null) }),
     red: ["machineList shows our mark, and unmanaged objects with none"],
   },
+  {
+    name: "pauses whatever bears the name",
+    change: (inner) => ({ machinePause: async (ctx, ref) => inner.machinePause(ctx, await asItsOwner(inner, ctx, ref)) }),
+    red: ["a machine of another vapp is left alone"],
+  },
+  {
+    name: "snapshots whatever bears the name",
+    change: (inner) => ({ snapshotEnsure: async (ctx, ref, name) => inner.snapshotEnsure(ctx, await asItsOwner(inner, ctx, ref), name) }),
+    red: ["a machine of another object is left alone"],
+  },
+  {
+    name: "reverts whatever bears the name",
+    change: (inner) => ({ snapshotRevert: async (ctx, ref, name) => inner.snapshotRevert(ctx, await asItsOwner(inner, ctx, ref), name) }),
+    red: ["a machine of another vapp is left alone"],
+  },
+  {
+    name: "removes snapshots of whatever bears the name",
+    change: (inner) => ({ snapshotRemove: async (ctx, ref, name) => inner.snapshotRemove(ctx, await asItsOwner(inner, ctx, ref), name) }),
+    red: ["a machine of another installation is left alone"],
+  },
+  {
+    name: "lists snapshots of whatever bears the name",
+    change: (inner) => ({ snapshotList: async (ctx, ref) => inner.snapshotList(ctx, await asItsOwner(inner, ctx, ref)) }),
+    red: ["a machine of another installation is left alone"],
+  },
+];
+
+const drift: readonly Sabotage[] = [
+  {
+    name: "machineEnsure syncs only what is stopped",
+    change: (inner) => ({
+      async machineEnsure(ctx, spec) {
+        const there = await inner.machineObserve(ctx, spec);
+        return there?.power === "running" ? there : inner.machineEnsure(ctx, spec);
+      },
+    }),
+    red: [
+      "a NIC lost by hand shows in the facts and comes back while the machine runs",
+      "a memory changed by hand shows in the facts and is brought back",
+      "volumes appear and grow while the machine runs, and keep what is on them",
+    ],
+  },
+  {
+    name: "facts say what was wished for",
+    change(inner) {
+      const wished = new Map<string, MachineSpec>();
+      const claim = (facts: MachineFacts): MachineFacts => {
+        const { nics, memoryMiB } = wished.get(facts.name) ?? facts;
+        return { ...facts, memoryMiB, nics: nics.map(({ mac, attachment }) => ({ mac, attachment })) };
+      };
+      return {
+        machineEnsure: async (ctx, spec) => (wished.set(spec.name, spec), claim(await inner.machineEnsure(ctx, spec))),
+        async machineObserve(ctx, ref) {
+          const facts = await inner.machineObserve(ctx, ref);
+          return facts === null ? null : claim(facts);
+        },
+      };
+    },
+    red: [
+      "a NIC lost by hand shows in the facts and comes back while the machine runs",
+      "a memory changed by hand shows in the facts and is brought back",
+    ],
+  },
+  {
+    name: "a NIC is brought back by a restart",
+    change: (inner) => ({
+      async machineEnsure(ctx, spec) {
+        const before = await inner.machineObserve(ctx, spec);
+        if (before?.power !== "running") return inner.machineEnsure(ctx, spec);
+        await inner.machineStop(ctx, spec, { graceMs: 0 });
+        return inner.machineEnsure(ctx, spec);
+      },
+    }),
+    red: ["a NIC lost by hand shows in the facts and comes back while the machine runs"],
+  },
+  {
+    name: "a size is kept for ever once the machine ran",
+    change(inner) {
+      const sizes = new Map<string, Pick<MachineSpec, "vcpus" | "memoryMiB">>();
+      return {
+        async machineStart(ctx, ref) {
+          const facts = await inner.machineStart(ctx, ref);
+          sizes.set(ref.name, { vcpus: facts.vcpus, memoryMiB: facts.memoryMiB });
+          return facts;
+        },
+        machineEnsure: (ctx, spec) => inner.machineEnsure(ctx, { ...spec, ...sizes.get(spec.name) }),
+      };
+    },
+    red: ["a size asked for while the machine ran is there after a stop at the latest"],
+  },
+];
+
+const pausing: readonly Sabotage[] = [
+  {
+    name: "machinePause only claims",
+    change: (inner) => ({ machinePause: async (ctx, ref) => ({ ...(await inner.machineObserve(ctx, ref))!, power: "paused" }) }),
+    red: [
+      "machinePause halts it until machineStart, and may be repeated",
+      "machinePause of a stopped machine is a conflict, of a missing one not_found",
+    ],
+  },
+  {
+    name: "machinePause starts what is stopped first",
+    change: (inner) => ({
+      async machinePause(ctx, ref) {
+        await inner.machineStart(ctx, ref);
+        return inner.machinePause(ctx, ref);
+      },
+    }),
+    red: ["machinePause of a stopped machine is a conflict, of a missing one not_found"],
+  },
+  {
+    name: "machineStop and machineRemove do nothing to a paused machine",
+    change: (inner) => {
+      const paused = async (ctx: CallContext, ref: MachineRef) => (await inner.machineObserve(ctx, ref))?.power === "paused";
+      return {
+        machineStop: async (ctx, ref, options) => ((await paused(ctx, ref)) ? undefined : inner.machineStop(ctx, ref, options)),
+        machineRemove: async (ctx, ref) => ((await paused(ctx, ref)) ? undefined : inner.machineRemove(ctx, ref)),
+      };
+    },
+    red: ["a paused machine can be stopped and removed"],
+  },
+];
+
+const inventory: readonly Sabotage[] = [
+  {
+    name: "inventory shows only strangers",
+    change: (inner) => ({ inventory: async (ctx) => (await inner.inventory(ctx)).filter(({ owner }) => owner === null) }),
+    red: ["inventory lists everybody's machines, with what is known of their origin, and changes nothing"],
+  },
+  {
+    name: "inventory leaves a note on what it sees",
+    change: (inner, control, endpoint) => ({
+      async inventory(ctx) {
+        const items = await inner.inventory(ctx);
+        for (const { name, memoryMiB } of items.filter(({ owner }) => owner === null)) {
+          await control.machineChange(endpoint, name, { memoryMiB: memoryMiB + 1 });
+        }
+        return items;
+      },
+    }),
+    red: ["inventory lists everybody's machines, with what is known of their origin, and changes nothing"],
+  },
+  {
+    name: "inventory guesses without a source",
+    change: (inner) => ({
+      inventory: async (ctx) => (await inner.inventory(ctx)).map((item) => ({ ...item, ownerGuess: { who: "somebody", source: "" } })),
+    }),
+    red: ["inventory lists everybody's machines, with what is known of their origin, and changes nothing"],
+  },
 ];
 
 const images: readonly Sabotage[] = [
@@ -285,13 +443,27 @@ const channel: readonly Sabotage[] = [
   },
 ];
 
-export const sabotages: readonly Sabotage[] = [...ensuring, ...power, ...ownership, ...images, ...connection, ...channel];
+export const sabotages: readonly Sabotage[] = [
+  ...ensuring,
+  ...power,
+  ...drift,
+  ...diskSabotages,
+  ...pausing,
+  ...ownership,
+  ...inventory,
+  ...images,
+  ...connection,
+  ...channel,
+];
 
 /** Providers that half do what they lack. The checks are the `lacks:` ones of their capabilities. */
-export const lackSabotages: readonly (Sabotage & { readonly lacks: "channel" | "console" | "events" | "liveResize" | "vm" })[] = [
+export const lackSabotages: readonly (Sabotage & { readonly lacks: Needed | "vm" })[] = [
   { lacks: "console", name: "consoleOpen gives a dead stream", change: () => ({ consoleOpen: async () => new PassThrough() }), red: [] },
   { lacks: "channel", name: "channelRun works although undeclared", change: () => ({}), red: [] },
   { lacks: "events", name: "watch ends at once without a word", change: () => ({ async watch() {} }), red: [] },
   { lacks: "vm", name: "machineEnsure makes a kind it does not have", change: () => ({}), red: [] },
   { lacks: "liveResize", name: "machineEnsure resizes although undeclared", change: () => ({}), red: [] },
+  { lacks: "pause", name: "machinePause works although undeclared", change: () => ({}), red: [] },
+  { lacks: "snapshots", name: "snapshots work although undeclared", change: () => ({}), red: [] },
+  { lacks: "volumes", name: "volumes are made although undeclared", change: () => ({}), red: [] },
 ];
