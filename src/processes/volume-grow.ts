@@ -36,9 +36,10 @@ export const volumeGrow: ProcessDefinition<z.infer<typeof growInput>> = {
           nearestName(volume, names, "volume"),
         );
       }
-      if (sizeMiB > now.sizeMiB) continue;
+      // The same size again finishes a change that stopped in the middle.
+      if (sizeMiB >= now.sizeMiB) continue;
       const constraint = `volume ${volume} of ${machine.name} has ${now.sizeMiB} MiB and volumes never shrink`;
-      refuse(`${size} is not larger than what is there`, constraint, "volume-grow", `use more than ${now.sizeMiB} MiB`);
+      refuse(`${size} is less than what is there`, constraint, "volume-grow", `use at least ${now.sizeMiB} MiB`);
     }
     const before = vapp.blueprint.overrides.volumes?.[name];
     const rendered = renderedAgain(vapp, { volumes: { [name]: { ...before, [volume]: sizeMiB } } });

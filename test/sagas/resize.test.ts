@@ -1,4 +1,4 @@
 import { resize } from "#processes/resize.ts";
 import { sagaSuite } from "../support/saga-suite.ts";
 
-sagaSuite(resize, { before: "running", done: "running", undone: "running", input: { tier: "node", size: "tiny" } });
+sagaSuite(resize, { before: "running", offering: "trio", done: "running", undone: "running", input: { tier: "worker", size: "tiny" } });

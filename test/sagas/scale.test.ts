@@ -1,4 +1,4 @@
 import { scale } from "#processes/scale.ts";
 import { sagaSuite } from "../support/saga-suite.ts";
 
-sagaSuite(scale, { before: "running", done: "running", undone: "running", input: { tier: "node", count: 3 } });
+sagaSuite(scale, { before: "running", offering: "trio", done: "running", undone: "running", input: { tier: "worker", count: 3 } });

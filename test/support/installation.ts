@@ -11,6 +11,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { haproxyFactory } from "#adapters/haproxy/balancer.ts";
 import type { AppContext, Platform } from "#app/context.ts";
 import { EndpointRegistry } from "#app/endpoint-registry.ts";
 import { putEndpoint } from "#app/endpoint.ts";
@@ -153,8 +154,10 @@ export async function openPlatform(
   home: string,
   processes: readonly ProcessDefinition<unknown>[] = [],
 ): Promise<Platform> {
-  const offering = parseOffering(parse(readFileSync(new URL("../../offerings/tiny.yaml", import.meta.url), "utf8")));
-  const installation = await setUp(database, systemClock, [offering]);
+  const offerings = ["../../offerings/tiny.yaml", "./trio.yaml"].map((file) =>
+    parseOffering(parse(readFileSync(new URL(file, import.meta.url), "utf8"))),
+  );
+  const installation = await setUp(database, systemClock, offerings);
   const secrets = SecretBox.fromFile(join(home, "secret.key"));
   return {
     database,
@@ -163,6 +166,7 @@ export async function openPlatform(
     secrets,
     endpoints: new EndpointRegistry(database, secrets, [simFactory, libvirtFactory, lxdFactory], [simFabricFactory, linuxFabricFactory]),
     processes: new Map([...builtInProcesses, ...processes].map((process) => [process.name, process])),
+    balancers: new Map([haproxyFactory].map((factory) => [factory.kind, factory])),
   };
 }
 
@@ -172,7 +176,7 @@ export async function adminContext(platform: Platform): Promise<AppContext> {
   return { platform, actor, requestId: "test", log: silentLog, clock: systemClock, signal: new AbortController().signal };
 }
 
-/** The simulated site with its endpoints, and the images of `tiny`. */
+/** The simulated site with its endpoints, and the images of `tiny` and `trio`. */
 async function registerSim(database: Database, home: string, socket: string, endpoints: readonly string[]): Promise<void> {
   const platform = await openPlatform(database, home);
   const ctx = await adminContext(platform);

@@ -23,6 +23,12 @@ export interface SagaCase {
   /** After a failure. `owned`: the process only goes forward; ordering it again must finish the job. */
   readonly undone: Expected;
   readonly input?: PlanRequest["input"];
+  /** Whether this change only goes forward; default: as its process says. */
+  readonly forward?: boolean;
+  /** Default `tiny`. */
+  readonly offering?: string;
+  /** Orders carried out before, after the deployment: action and input. */
+  readonly first?: readonly (readonly [action: string, input: PlanRequest["input"]])[];
 }
 
 type Perform = (ctx: StepContext, phase: SagaPhase, perform: RunWork["perform"]) => Promise<StepResult>;
@@ -65,7 +71,7 @@ export function sagaSuite<I>(process: ProcessDefinition<I>, saga: SagaCase): voi
   });
   afterAll(() => installation.close());
 
-  const forward = process.onFailure === "stop";
+  const forward = saga.forward ?? process.onFailure === "stop";
   const failedOutcome: RunOutcome = forward ? "failed" : "compensated";
 
   async function run(action: string, change: Change): Promise<{ order: OrderView; outcome: RunOutcome }> {
@@ -81,14 +87,17 @@ export function sagaSuite<I>(process: ProcessDefinition<I>, saga: SagaCase): voi
   async function prepare(): Promise<string> {
     const name = `v${(names += 1)}`;
     if (saga.before === "nothing") return name;
-    await must("deploy", { input: { offering: "tiny", name } });
+    await must("deploy", { input: { offering: saga.offering ?? "tiny", name } });
+    for (const [action, input] of saga.first ?? []) await must(action, { vapp: name, input });
     if (saga.before === "stopped") await must("stop", { vapp: name, input: { graceSeconds: 0 } });
     if (saga.before === "broken") await breakMachines(installation, name);
     return name;
   }
 
   function change(name: string): Change {
-    return saga.before === "nothing" ? { input: { offering: "tiny", name, ...saga.input } } : { vapp: name, input: saga.input ?? {} };
+    return saga.before === "nothing"
+      ? { input: { offering: saga.offering ?? "tiny", name, ...saga.input } }
+      : { vapp: name, input: saga.input ?? {} };
   }
 
   async function verdict(expected: Readonly<Record<string, Expected>>): Promise<string[]> {

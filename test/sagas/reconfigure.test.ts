@@ -1,0 +1,4 @@
+import { reconfigure } from "#processes/reconfigure.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(reconfigure, { before: "running", offering: "trio", done: "running", undone: "running", input: { parameters: { lead: 1 } } });

@@ -1,0 +1,10 @@
+import { restore } from "#processes/restore.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(restore, {
+  before: "running",
+  offering: "trio",
+  first: [["delete", { undoHours: 1, graceSeconds: 0 }]],
+  done: "running",
+  undone: "stopped",
+});

@@ -1,0 +1,11 @@
+import { revert } from "#processes/revert.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(revert, {
+  before: "running",
+  offering: "trio",
+  first: [["snapshot", { name: "kept" }]],
+  done: "running",
+  undone: "owned",
+  input: { snapshot: "kept" },
+});

@@ -1,0 +1,11 @@
+import { scale } from "#processes/scale.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(scale, {
+  before: "running",
+  offering: "trio",
+  done: "running",
+  undone: "owned",
+  forward: true,
+  input: { tier: "worker", count: 1 },
+});

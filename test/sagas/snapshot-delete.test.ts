@@ -1,0 +1,11 @@
+import { snapshotDelete } from "#processes/snapshot-delete.ts";
+import { sagaSuite } from "../support/saga-suite.ts";
+
+sagaSuite(snapshotDelete, {
+  before: "running",
+  offering: "trio",
+  first: [["snapshot", { name: "kept" }]],
+  done: "running",
+  undone: "owned",
+  input: { snapshot: "kept" },
+});
