@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
+import { HttpClient } from "#lib/http-client.ts";
 import { FrameReader, frameEncode, Websocket } from "#lib/websocket.ts";
 
 /** A frame as a server sends it: not masked. */
@@ -98,6 +99,7 @@ describe("a connection over a unix socket", () => {
   }
 
   const signal = AbortSignal.timeout(20_000);
+  const client = (socketPath: string) => new HttpClient({ socketPath }, { keepAlive: false });
 
   test("joins fragments around a ping, answers the ping, ends at the close frame", async () => {
     const answers: ReturnType<typeof unmask>[] = [];
@@ -106,7 +108,7 @@ describe("a connection over a unix socket", () => {
       socket.write(Buffer.concat([serverFrame(1, "ab", false), serverFrame(9, "beat"), serverFrame(0, "cd"), serverFrame(2, "bin")]));
       setTimeout(() => socket.write(serverFrame(8, Buffer.from([3, 232]))), 800);
     });
-    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
     const messages = [];
     for await (const { text, data } of websocket.messages()) messages.push([text, data.toString()]);
     expect(messages).toEqual([
@@ -121,7 +123,7 @@ describe("a connection over a unix socket", () => {
       socket.write(serverFrame(2, "last words"));
       setTimeout(() => socket.destroy(), 50);
     });
-    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
     const seen: string[] = [];
     const reading = (async () => {
       for await (const { data } of websocket.messages()) seen.push(data.toString());
@@ -134,7 +136,7 @@ describe("a connection over a unix socket", () => {
     const socketPath = await listen((socket) => {
       socket.end(Buffer.concat([serverFrame(9, "beat"), serverFrame(2, "one"), serverFrame(2, "two"), serverFrame(8, "")]));
     });
-    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
     await new Promise((resolve) => setTimeout(resolve, 100)); // Everything has happened before anybody reads.
     const seen: string[] = [];
     for await (const { data } of websocket.messages()) seen.push(data.toString());
@@ -146,7 +148,7 @@ describe("a connection over a unix socket", () => {
     const socketPath = await listen(
       (socket) => void socket.end(Buffer.concat([...Array.from({ length: 100 }, () => part), serverFrame(8, "")])),
     );
-    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
     let bytes = 0;
     for await (const { data } of websocket.messages()) {
       bytes += data.length;
@@ -157,7 +159,7 @@ describe("a connection over a unix socket", () => {
 
   test("our own close ends the messages without an error, also when the peer says nothing", async () => {
     const socketPath = await listen(() => {});
-    const websocket = await Websocket.open({ socketPath, path: "/" }, signal);
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
     setTimeout(() => websocket.close(), 20);
     const messages = [];
     for await (const message of websocket.messages()) messages.push(message);
@@ -167,9 +169,9 @@ describe("a connection over a unix socket", () => {
 
   test("a server that does not switch protocols, and one that is not there", async () => {
     const socketPath = await listen(() => {}, false);
-    await expect(Websocket.open({ socketPath, path: "/" }, signal)).rejects.toMatchObject({ code: "endpoint_refused" });
-    const missing = { socketPath: `${socketPath}.missing`, path: "/" };
-    await expect(Websocket.open(missing, signal)).rejects.toMatchObject({ code: "endpoint_unreachable" });
-    await expect(Websocket.open(missing, AbortSignal.abort())).rejects.toMatchObject({ code: "cancelled" });
+    await expect(Websocket.open(client(socketPath), "/", signal)).rejects.toMatchObject({ code: "endpoint_refused" });
+    const missing = client(`${socketPath}.missing`);
+    await expect(Websocket.open(missing, "/", signal)).rejects.toMatchObject({ code: "endpoint_unreachable" });
+    await expect(Websocket.open(missing, "/", AbortSignal.abort())).rejects.toMatchObject({ code: "cancelled" });
   });
 });

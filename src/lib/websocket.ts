@@ -1,12 +1,11 @@
 /**
- * A WebSocket client (RFC 6455) over any connection `node:http` can open, because Node's own cannot use a unix socket. It does what
+ * A WebSocket client (RFC 6455) over any connection of our HTTP client, because Node's own cannot use a unix socket. It does what
  * management APIs need: binary and text messages, fragments, ping and close. No extensions, no compression, no reconnection.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { request, type RequestOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import { AppError } from "#domain/error.ts";
-import { abortError } from "#lib/abort.ts";
+import type { HttpClient } from "#lib/http-client.ts";
 
 const acceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** A message longer than this ends the connection: nobody sends such a thing on purpose. */
@@ -105,35 +104,25 @@ export class Websocket {
   }
 
   /** `signal` bounds the opening only. Rejects with the HTTP status as `internal` when the server does not switch protocols. */
-  static open(options: RequestOptions, signal: AbortSignal): Promise<Websocket> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(abortError(signal));
-      const key = randomBytes(16).toString("base64");
-      const headers = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key };
-      const sent = request({ agent: false, ...options, headers: { ...options.headers, ...headers } });
-      const onAbort = () => sent.destroy(abortError(signal));
-      signal.addEventListener("abort", onAbort, { once: true });
-      const fail = (error: unknown) => {
-        signal.removeEventListener("abort", onAbort);
-        reject(error instanceof AppError ? error : lostError(error));
-      };
-      sent.on("upgrade", (response, socket, head) => {
-        signal.removeEventListener("abort", onAbort);
-        const accept = createHash("sha1").update(`${key}${acceptSuffix}`).digest("base64");
-        if (response.headers["sec-websocket-accept"] !== accept) {
-          socket.destroy();
-          return fail(protocolError("wrong Sec-WebSocket-Accept"));
-        }
-        if (head.length > 0) socket.unshift(head);
-        resolve(new Websocket(socket));
-      });
-      sent.on("response", (response) => {
-        response.resume();
-        fail(new AppError("endpoint_refused", "The endpoint did not open a WebSocket", { internal: `HTTP ${response.statusCode}` }));
-      });
-      sent.on("error", fail);
-      sent.end();
-    });
+  static async open(
+    http: HttpClient,
+    path: string,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Websocket> {
+    const key = randomBytes(16).toString("base64");
+    const own = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key };
+    const { response, socket } = await http.upgrade({ method: "GET", path, headers: { ...headers, ...own }, signal });
+    if (socket === null) {
+      response.resume();
+      throw new AppError("endpoint_refused", "The endpoint did not open a WebSocket", { internal: `HTTP ${response.statusCode}` });
+    }
+    const accept = createHash("sha1").update(`${key}${acceptSuffix}`).digest("base64");
+    if (response.headers["sec-websocket-accept"] !== accept) {
+      socket.destroy();
+      throw protocolError("wrong Sec-WebSocket-Accept");
+    }
+    return new Websocket(socket);
   }
 
   /** Messages in order. Ends after a close frame; throws `endpoint_unreachable` when the connection is lost, after what had come in. */

@@ -9,7 +9,8 @@ import { abortError } from "#lib/abort.ts";
 import type { Websocket } from "#lib/websocket.ts";
 import type { ChannelCommand, ChannelResult, MachineRef } from "#provider/contract.ts";
 import { parseMetadata, type LxdConnection } from "./connection.ts";
-import { machineFacts } from "./machine.ts";
+import { instancePower } from "./instance.ts";
+import { instanceGet } from "./rounds.ts";
 
 const outputLimitBytes = 1024 * 1024;
 const stdinLimitBytes = 1024 * 1024;
@@ -35,8 +36,8 @@ interface Started {
 export async function channelRun(ctx: CallContext, lxd: LxdConnection, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult> {
   const stdin = Buffer.from(command.stdin ?? "");
   if (stdin.length > stdinLimitBytes) throw new AppError("invalid_input", "Standard input of a command is limited to 1 MiB");
-  const facts = await machineFacts(ctx, lxd, ref);
-  if (facts.power !== "running") throw new AppError("endpoint_busy", "The machine does not run");
+  const { instance } = await instanceGet(ctx, lxd, ref);
+  if (instancePower(instance) !== "running") throw new AppError("endpoint_busy", "The machine does not run");
 
   const limit = AbortSignal.timeout(command.timeoutMs ?? defaultTimeoutMs);
   const { id, streams } = await commandStart(ctx, lxd, ref.name, command.argv);

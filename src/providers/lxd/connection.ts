@@ -2,12 +2,12 @@
  * LXD's REST API (the same in Incus): requests, background operations and WebSockets on one endpoint, with its errors in our words.
  * Every request is a connection of its own: a kept one may have died with the daemon, and here nobody retries.
  */
-import { request, type IncomingMessage, type RequestOptions } from "node:http";
-import type { Readable } from "node:stream";
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
 import { z } from "zod";
 import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
-import { abortError } from "#lib/abort.ts";
+import { HttpClient, type HttpTarget } from "#lib/http-client.ts";
 import { Websocket } from "#lib/websocket.ts";
 import { lostError, refusalOf } from "./failure.ts";
 
@@ -15,11 +15,6 @@ import { lostError, refusalOf } from "./failure.ts";
 const requestTimeoutMs = 30_000;
 const operationWaitSeconds = 20;
 const answerLimitBytes = 64 * 1024 * 1024;
-
-/** How to reach the endpoint. A second member for HTTPS with a client certificate would hold host, port, cert, key and ca. */
-export interface LxdTarget {
-  readonly socketPath: string;
-}
 
 const answerSchema = z.object({
   type: z.enum(["sync", "async", "error"]),
@@ -60,26 +55,50 @@ export interface LxdRequest {
 }
 
 export class LxdConnection {
-  readonly #target: LxdTarget;
+  readonly #http: HttpClient;
+  readonly #headers: Readonly<Record<string, string>>;
   /** Aborts what is under way when the provider is closed. */
   readonly #closed = new AbortController();
 
-  constructor(target: LxdTarget) {
-    this.#target = target;
+  constructor(target: HttpTarget) {
+    this.#http = new HttpClient(target, { keepAlive: false });
+    // LXD does not look at it, but HTTP demands a host, and the path of a socket is none.
+    this.#headers = "socketPath" in target ? { host: "lxd" } : {};
   }
 
   close(): void {
     this.#closed.abort(new AppError("cancelled", "The connection to the endpoint was closed"));
+    this.#http.close();
   }
 
   /** Throws `not_found`, `conflict`, `endpoint_busy`, `endpoint_refused`, `endpoint_unreachable`, `timeout` or `cancelled`. */
   async request(ctx: CallContext, method: string, path: string, options: LxdRequest = {}): Promise<LxdAnswer> {
     const signal = this.#signal(ctx, options.timeoutMs ?? requestTimeoutMs);
     const response = await this.#send(method, path, options, signal);
-    const answer = parseAnswer(await readText(response, signal));
+    const answer = parseAnswer(await this.#http.readText(response, answerLimitBytes, signal));
     if (answer.type === "error") throw refusalOf(answer.error_code ?? response.statusCode ?? 500, answer.error ?? "", `${method} ${path}`);
     const operation = answer.type === "async" ? operationSchema.parse(answer.metadata) : null;
     return { metadata: answer.metadata, operation, etag: response.headers["etag"] };
+  }
+
+  /** A file of an instance as text; null when there is none. */
+  async fileRead(ctx: CallContext, instance: string, path: string): Promise<string | null> {
+    const signal = this.#signal(ctx, requestTimeoutMs);
+    const response = await this.#send("GET", filePath(instance, path), {}, signal);
+    const text = await this.#http.readText(response, answerLimitBytes, signal);
+    if (response.statusCode === 404) return null;
+    if (response.statusCode === 200) return text;
+    throw refusalOf(response.statusCode ?? 500, text, `read ${path}`);
+  }
+
+  /** Replaces a file of an instance; root owns it and everybody may read it. */
+  async fileWrite(ctx: CallContext, instance: string, path: string, text: string): Promise<void> {
+    const headers = { "x-lxd-type": "file", "x-lxd-write": "overwrite", "x-lxd-mode": "0644", "x-lxd-uid": "0", "x-lxd-gid": "0" };
+    const bytes = Buffer.from(text);
+    await this.request(ctx, "POST", filePath(instance, path), {
+      headers,
+      stream: { source: Readable.from([bytes]), sizeBytes: bytes.length },
+    });
   }
 
   async get<S extends z.ZodType>(ctx: CallContext, path: string, schema: S): Promise<z.output<S>> {
@@ -129,7 +148,7 @@ export class LxdConnection {
   }
 
   websocket(ctx: CallContext, path: string): Promise<Websocket> {
-    return Websocket.open(this.#options("GET", path, {}), this.#signal(ctx, requestTimeoutMs));
+    return Websocket.open(this.#http, path, this.#signal(ctx, requestTimeoutMs), this.#headers);
   }
 
   /** Aborts when the provider is closed: for what lives longer than one request. */
@@ -141,44 +160,18 @@ export class LxdConnection {
     return AbortSignal.any([ctx.signal, this.#closed.signal, AbortSignal.timeout(timeoutMs)]);
   }
 
-  #options(method: string, path: string, headers: Record<string, string>): RequestOptions {
-    return { socketPath: this.#target.socketPath, method, path, headers: { host: "lxd", ...headers }, agent: false };
-  }
-
   #send(method: string, path: string, options: LxdRequest, signal: AbortSignal): Promise<IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(abortError(signal));
-      const text = options.body === undefined ? "" : JSON.stringify(options.body);
-      const length = options.stream?.sizeBytes ?? Buffer.byteLength(text);
-      const type = options.stream === undefined ? "application/json" : "application/octet-stream";
-      const headers = length > 0 ? { "content-type": type, "content-length": String(length) } : {};
-      const sent = request(this.#options(method, path, { ...headers, ...options.headers }));
-      const onAbort = () => sent.destroy(abortError(signal));
-      signal.addEventListener("abort", onAbort, { once: true });
-      sent.on("close", () => signal.removeEventListener("abort", onAbort));
-      sent.on("response", resolve);
-      sent.on("error", (cause) => reject(cause instanceof AppError ? cause : lostError(cause)));
-      if (options.stream === undefined) return void sent.end(text);
-      options.stream.source.on("error", (cause) => sent.destroy(new AppError("internal", "The image file cannot be read", { cause })));
-      options.stream.source.pipe(sent);
-    });
+    const { stream } = options;
+    const body = stream?.source ?? (options.body === undefined ? "" : JSON.stringify(options.body));
+    const length = stream?.sizeBytes ?? Buffer.byteLength(body as string);
+    const type = stream === undefined ? "application/json" : "application/octet-stream";
+    const headers = length > 0 ? { "content-type": type, "content-length": length } : {};
+    return this.#http.send({ method, path, body, headers: { ...this.#headers, ...headers, ...options.headers }, signal });
   }
 }
 
-async function readText(response: IncomingMessage, signal: AbortSignal): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > answerLimitBytes) throw new AppError("endpoint_refused", "The endpoint's answer is too long");
-      chunks.push(chunk);
-    }
-  } catch (cause) {
-    if (cause instanceof AppError) throw cause;
-    throw signal.aborted ? abortError(signal) : lostError(cause);
-  }
-  return Buffer.concat(chunks).toString();
+function filePath(instance: string, path: string): string {
+  return `/1.0/instances/${encodeURIComponent(instance)}/files?path=${encodeURIComponent(path)}`;
 }
 
 function parseAnswer(text: string): z.output<typeof answerSchema> {

@@ -6,15 +6,16 @@ import { AppError } from "#domain/error.ts";
 import type { Websocket } from "#lib/websocket.ts";
 import type { MachineRef } from "#provider/contract.ts";
 import { parseMetadata, type LxdConnection } from "./connection.ts";
-import { machineFacts } from "./machine.ts";
+import { instancePower } from "./instance.ts";
+import { instanceGet } from "./rounds.ts";
 
 const secretsSchema = z.object({ fds: z.object({ "0": z.string(), control: z.string() }) });
 const width = 80;
 const height = 25;
 
 export async function consoleOpen(ctx: CallContext, lxd: LxdConnection, ref: MachineRef): Promise<Duplex> {
-  const facts = await machineFacts(ctx, lxd, ref);
-  if (facts.power !== "running") throw new AppError("endpoint_busy", "The machine does not run");
+  const { instance } = await instanceGet(ctx, lxd, ref);
+  if (instancePower(instance) !== "running") throw new AppError("endpoint_busy", "The machine does not run");
   const path = `/1.0/instances/${encodeURIComponent(ref.name)}/console`;
   const { operation } = await lxd.request(ctx, "POST", path, { body: { width, height, type: "console" } });
   if (operation === null) throw new AppError("endpoint_refused", "The endpoint did not open the console");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { MachineSpec } from "#provider/contract.ts";
 import { refusalOf } from "./failure.ts";
-import { instanceDrift, instanceFacts, instanceWish, type Instance } from "./instance.ts";
+import { instanceDrift, instanceFacts, instancePower, instanceWish, type Instance } from "./instance.ts";
 import { eventParse } from "./watch.ts";
 
 const spec: MachineSpec = {
@@ -15,11 +15,12 @@ const spec: MachineSpec = {
     { name: "eth0", attachment: "br0", mac: "02:00:00:00:00:01", address: "10.0.0.5", prefixLength: 24, gateway: "10.0.0.1" },
     { name: "eth1", attachment: "br1", mac: "02:00:00:00:00:02", address: "10.0.1.5", prefixLength: 24 },
   ],
-  volumes: [],
+  volumes: [{ name: "data", sizeMiB: 100 }],
   hostname: "edge-0",
   hosts: [{ address: "10.0.0.6", names: ["node-0", "node"] }],
 };
 const wish = instanceWish(spec, "fast");
+const sizes = new Map([["default/fast/s123-edge-0-data", 100]]);
 
 /** What LXD answers after it created the wish: its own keys are added. */
 function created(changes: Partial<Instance> = {}): Instance {
@@ -60,7 +61,7 @@ describe("what we wish", () => {
 
 describe("what we observe", () => {
   test("facts of our own machine are what was asked for", () => {
-    expect(instanceFacts(created({ status: "Running" }))).toEqual({
+    expect(instanceFacts(created({ status: "Running" }), sizes)).toEqual({
       name: spec.name,
       owner: spec.owner,
       kind: "container",
@@ -68,7 +69,7 @@ describe("what we observe", () => {
       vcpus: 2,
       memoryMiB: 64,
       nics: spec.nics.map(({ mac, attachment }) => ({ mac, attachment })),
-      volumes: [],
+      volumes: spec.volumes,
       externalId: spec.name,
     });
   });
@@ -80,7 +81,7 @@ describe("what we observe", () => {
     [{ "limits.memory": "1GB" }, 0, 954],
     [{ "limits.memory": "134217728" }, 0, 128],
   ])("limits of others: %o", (config: Record<string, string>, vcpus, memoryMiB) => {
-    const { owner, ...facts } = instanceFacts(created({ config: {}, expanded_config: config }));
+    const { owner, ...facts } = instanceFacts(created({ config: {}, expanded_config: config }), sizes);
     expect(owner).toBeNull();
     expect(facts).toMatchObject({ vcpus, memoryMiB });
   });
@@ -89,7 +90,7 @@ describe("what we observe", () => {
     ["Frozen", "paused"],
     ["Error", "unknown"],
   ] as const)("status %s is %s", (status, power) => {
-    expect(instanceFacts(created({ status })).power).toBe(power);
+    expect(instancePower(created({ status }))).toBe(power);
   });
 });
 

@@ -27,7 +27,11 @@ import { channelRun } from "./channel.ts";
 import { LxdConnection } from "./connection.ts";
 import { consoleOpen } from "./console.ts";
 import { imageEnsure, imageList, imageRemove } from "./image.ts";
-import { machineEnsure, machineList, machineObserve, machineRemove, machineStart, machineStop } from "./machine.ts";
+import { inventory } from "./inventory.ts";
+import { machineEnsure, machineList, machineObserve, machineRemove } from "./machine.ts";
+import { machinePause, machineStart, machineStop } from "./power.ts";
+import { snapshotRevert } from "./revert.ts";
+import { snapshotEnsure, snapshotList, snapshotRemove } from "./snapshot.ts";
 import { watch } from "./watch.ts";
 
 export const lxdConfig = z.strictObject({
@@ -46,9 +50,9 @@ export const lxdCapabilities: ProviderCapabilities = {
   channel: true,
   console: true,
   liveResize: true,
-  pause: false,
-  snapshots: false,
-  volumes: false,
+  pause: true,
+  snapshots: true,
+  volumes: true,
 };
 
 export const lxdFactory: ProviderFactory = {
@@ -115,7 +119,7 @@ class LxdProvider implements Provider {
   }
 
   machineRemove(ctx: CallContext, ref: MachineRef): Promise<void> {
-    return machineRemove(ctx, this.#lxd, ref);
+    return machineRemove(ctx, this.#lxd, ref, this.#pool);
   }
 
   machineObserve(ctx: CallContext, ref: MachineRef): Promise<MachineFacts | null> {
@@ -126,28 +130,28 @@ class LxdProvider implements Provider {
     return machineList(ctx, this.#lxd);
   }
 
-  machinePause(): Promise<MachineFacts> {
-    return lacking("pause");
+  machinePause(ctx: CallContext, ref: MachineRef): Promise<MachineFacts> {
+    return machinePause(ctx, this.#lxd, ref);
   }
 
-  snapshotEnsure(): Promise<SnapshotFacts> {
-    return lacking("snapshots");
+  snapshotEnsure(ctx: CallContext, ref: MachineRef, name: string): Promise<SnapshotFacts> {
+    return snapshotEnsure(ctx, this.#lxd, { ref, name, pool: this.#pool });
   }
 
-  snapshotRevert(): Promise<void> {
-    return lacking("snapshots");
+  snapshotRevert(ctx: CallContext, ref: MachineRef, name: string): Promise<void> {
+    return snapshotRevert(ctx, this.#lxd, ref, name);
   }
 
-  snapshotRemove(): Promise<void> {
-    return lacking("snapshots");
+  snapshotRemove(ctx: CallContext, ref: MachineRef, name: string): Promise<void> {
+    return snapshotRemove(ctx, this.#lxd, { ref, name, pool: this.#pool });
   }
 
-  snapshotList(): Promise<SnapshotFacts[]> {
-    return lacking("snapshots");
+  snapshotList(ctx: CallContext, ref: MachineRef): Promise<SnapshotFacts[]> {
+    return snapshotList(ctx, this.#lxd, ref);
   }
 
-  inventory(): Promise<InventoryItem[]> {
-    return lacking("inventory");
+  inventory(ctx: CallContext): Promise<InventoryItem[]> {
+    return inventory(ctx, this.#lxd);
   }
 
   channelRun(ctx: CallContext, ref: MachineRef, command: ChannelCommand): Promise<ChannelResult> {
@@ -166,8 +170,4 @@ class LxdProvider implements Provider {
     this.#lxd.close();
     return Promise.resolve();
   }
-}
-
-function lacking(what: string): Promise<never> {
-  return Promise.reject(new AppError("capability_missing", `This endpoint has no ${what} yet`));
 }
