@@ -2,6 +2,7 @@
 import type { CallContext } from "#domain/context.ts";
 import type { ProcessDefinition } from "#process/contract.ts";
 import type { Database, Tx } from "#store/database.ts";
+import type { Balancers } from "#app/balancer-registry.ts";
 import type { EndpointRegistry } from "#app/endpoint-registry.ts";
 import type { Decision, PolicyGate } from "#app/policy.ts";
 import type { SecretBox } from "#app/secret-box.ts";
@@ -28,6 +29,7 @@ export interface Platform {
   readonly secrets: SecretBox;
   readonly endpoints: EndpointRegistry;
   readonly processes: ReadonlyMap<string, ProcessDefinition<unknown>>;
+  readonly balancers: Balancers;
 }
 
 export interface AppContext extends CallContext {

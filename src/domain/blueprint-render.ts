@@ -43,7 +43,13 @@ export interface RenderedTier {
   readonly after: readonly string[];
   readonly segments: readonly string[];
   readonly scale: { readonly min: number; readonly max: number } | null;
-  readonly balance: { readonly tier: string; readonly port: number; readonly health: string | null } | null;
+  readonly balance: {
+    readonly tier: string;
+    readonly port: number;
+    readonly health: string | null;
+    /** Null, or absent in what was rendered earlier: the installation's default. */
+    readonly adapter?: string | null;
+  } | null;
   /** Still with its expressions; `renderConfig` evaluates them. */
   readonly config: Readonly<Record<string, Scalar>>;
 }
@@ -178,8 +184,8 @@ function documentationAddresses(machines: readonly RenderedMachine[]): MachineAd
 }
 
 function renderTier(name: string, tier: Tier, count: number): RenderedTier {
-  const balance =
-    tier.balance === undefined ? null : { tier: tier.balance.tier, port: tier.balance.port, health: tier.balance.health ?? null };
+  const declared = tier.balance;
+  const balance = declared === undefined ? null : { ...declared, health: declared.health ?? null, adapter: declared.adapter ?? null };
   return { name, count, after: tier.after, segments: tier.segments, scale: tier.scale ?? null, balance, config: tier.config };
 }
 

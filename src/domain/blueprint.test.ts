@@ -94,6 +94,8 @@ describe("references and fields", () => {
   test.each<[string, (d: Document) => void, string]>([
     ["an unknown segment", (d) => (d.vapp.tiers["db"]!["segments"] = ["bakc"]), 'use "back"'],
     ["an unknown tier in after", (d) => (d.vapp.tiers["web"]!["after"] = ["dbs"]), 'use "db"'],
+    ["a balancer on no segment of its members", (d) => (d.vapp.tiers["proxy"]!["balance"] = { tier: "db", port: 80 }), "on one segment"],
+    ["a health path with a space", (d) => (d.vapp.tiers["proxy"]!["balance"] = { tier: "web", port: 80, health: "/a b" }), ""],
     ["an unknown tier in balance", (d) => (d.vapp.tiers["proxy"]!["balance"] = { tier: "wep", port: 80 }), 'use "web"'],
     ["an unknown field", (d) => (d.vapp.tiers["web"]!["colour"] = "red"), 'remove "colour"'],
     ["an exposure security does not permit", (d) => (d.vapp["security"] = "none"), 'add "proxy:80"'],

@@ -44,6 +44,7 @@ export const countSchema = z.int().min(0).max(blueprintLimits.machinesPerTier);
 export const imageNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "the name of an image: lower-case letters, digits and hyphens");
 export const sizeNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "the name of a size: lower-case letters, digits and hyphens");
 export const diskSizeSchema = z.string().regex(/^[1-9]\d{0,6} ?(MiB|GiB|TiB)$/, 'an amount such as "2 GiB"');
+const adapterNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "the name of an adapter: lower-case letters, digits and hyphens");
 export const leaseSchema = z.union([none, z.string().regex(/^[1-9]\d{0,3}[hd]$/)], {
   error: 'expected a time such as "30d" or "12h", or none',
 });
@@ -84,7 +85,18 @@ const tierSchema = z.strictObject({
     .default({}),
   after: z.array(nameSchema).max(blueprintLimits.tiers).default([]),
   scale: z.strictObject({ min: countSchema, max: countSchema }).optional(),
-  balance: z.strictObject({ tier: nameSchema, port, health: z.string().startsWith("/").max(200).optional() }).optional(),
+  balance: z
+    .strictObject({
+      tier: nameSchema,
+      port,
+      health: z
+        .string()
+        .regex(/^\/[!-~]{0,199}$/, "a path such as /health")
+        .optional(),
+      /** Connector to the balancer; the installation's default when absent. */
+      adapter: adapterNameSchema.optional(),
+    })
+    .optional(),
   expose: z.array(port).max(blueprintLimits.ports).default([]),
 });
 export type Tier = z.infer<typeof tierSchema>;
@@ -182,7 +194,12 @@ function checkTier(name: string, tier: Tier, offering: Offering, segments: reado
   const broken = (field: string, constraint: string, nearest: string) => refusals.push({ constraint, source: `${at}.${field}`, nearest });
   for (const segment of tier.segments) known(segment, segments, "segment", "segments");
   for (const other of tier.after) known(other, tiers, "tier", "after");
-  if (tier.balance !== undefined) known(tier.balance.tier, tiers, "tier", "balance.tier");
+  if (tier.balance !== undefined) {
+    known(tier.balance.tier, tiers, "tier", "balance.tier");
+    const members = offering.vapp.tiers[tier.balance.tier];
+    if (members !== undefined && !tier.segments.some((segment) => members.segments.includes(segment)))
+      broken("balance", `${name} reaches no machine of ${tier.balance.tier}: they share no segment`, "put both tiers on one segment");
+  }
   if (new Set(tier.segments).size < tier.segments.length)
     broken("segments", "a machine joins each segment once", "remove the repeated segment");
   if (new Set(tier.expose).size < tier.expose.length) broken("expose", "each port is exposed once", "remove the repeated port");

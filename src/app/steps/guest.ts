@@ -2,7 +2,7 @@
 import http from "node:http";
 import type { Duplex } from "node:stream";
 import { z } from "zod";
-import { renderConfig, type RenderedVapp } from "#domain/blueprint-render.ts";
+import { reachableAddress, renderConfig, type RenderedVapp } from "#domain/blueprint-render.ts";
 import { AppError, isAppError } from "#domain/error.ts";
 import { resolveSecrets } from "#domain/expression.ts";
 import type { Json } from "#domain/json.ts";
@@ -12,6 +12,7 @@ import type { Fabric, ReachTarget } from "#fabric/contract.ts";
 import type { Platform } from "#app/context.ts";
 import type { VappBefore } from "#app/desired.ts";
 import { secretPlace } from "#app/secret-box.ts";
+import { balanceOf } from "#app/steps/balancer.ts";
 import { machineRef, theMachine, theSegment, theVapp } from "#app/steps/realised.ts";
 import { runById } from "#store/order.ts";
 import { addressList, machineList, secretList, type MachineRow, type VappRow } from "#store/vapp.ts";
@@ -189,6 +190,7 @@ async function guestContext(platform: Platform, vapp: VappAt, row: MachineRow): 
     secrets.push(secret);
     return secret;
   };
+  const { segments, volumes = [] } = row.spec as unknown as DesiredMachine;
   const tiers: Record<string, { name: string; addresses: Record<string, string> }[]> = {};
   for (const machine of machines) (tiers[machine.tier] ??= []).push({ name: machine.name, addresses: addresses[machine.name]! });
   const text = JSON.stringify({
@@ -196,8 +198,24 @@ async function guestContext(platform: Platform, vapp: VappAt, row: MachineRow): 
     self: { name: row.name, tier: row.tier, index: row.ordinal, addresses: addresses[row.name] },
     config: Object.fromEntries(Object.entries(config).map(([key, value]) => [key, resolveSecrets(value, secretOf)])),
     tiers,
+    volumes,
+    ...balanceContext(vapp.blueprint, row.tier, (tier) =>
+      (tiers[tier] ?? []).map(({ name, addresses: own }) => ({ name, address: reachableAddress(segments, own) })),
+    ),
   });
   return { text, secrets };
+}
+
+/** What a machine that balances a tier needs for its configuration file; nothing for others. */
+function balanceContext(
+  blueprint: RenderedVapp,
+  tier: string,
+  membersOf: (tier: string) => readonly { readonly name: string; readonly address: string | undefined }[],
+) {
+  const balance = balanceOf(blueprint, tier);
+  if (balance === null) return {};
+  const { tier: pool, port, health } = balance;
+  return { balance: { pool, port, health, members: membersOf(pool).filter(({ address }) => address !== undefined) } };
 }
 
 /** A hook may print what it was given; the log never holds it. */

@@ -2,6 +2,7 @@
 import type { Json } from "#domain/json.ts";
 import type { StepKind } from "#process/contract.ts";
 import type { Platform } from "#app/context.ts";
+import { balancerJoin, balancerLeave } from "#app/steps/balancer.ts";
 import { machinePause, machineResize, machineResume, snapshotEnsure, snapshotRemove, snapshotRevert } from "#app/steps/day-two.ts";
 import { contextApply, contextSync, healthWait, runSettle } from "#app/steps/guest.ts";
 import { imageEnsure, machineEnsure, machineRemove, machineStart, machineStop } from "#app/steps/machine.ts";
@@ -31,6 +32,8 @@ export function stepKinds(platform: Platform): ReadonlyMap<string, AnyStepKind> 
     contextApply,
     contextSync,
     healthWait,
+    balancerJoin,
+    balancerLeave,
     runSettle,
   ].map((make) => make(platform));
   const own = [...platform.processes.values()].flatMap((process) => process.stepKinds ?? []);
