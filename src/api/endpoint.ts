@@ -1,8 +1,13 @@
 import { endpointViewSchema, endpointWriteSchema } from "#domain/catalogue.ts";
-import { checkEndpoint, listEndpoints, putEndpoint } from "#app/endpoint.ts";
+import { endpointCheckSchema } from "#domain/endpoint.ts";
+import { checkEndpoint, checkEndpointWrite } from "#app/endpoint-check.ts";
+import { deleteEndpoint, listEndpoints, putEndpoint } from "#app/endpoint.ts";
 import { operation } from "#api/operation.ts";
 import { listOf, named, whole } from "#api/page.ts";
 import { parsed } from "#api/validation.ts";
+
+/** A check has 45 s of its own. */
+const checkMs = 60_000;
 
 export const endpointOperations = [
   operation({
@@ -48,9 +53,32 @@ export const endpointOperations = [
     method: "POST",
     path: "/v1/endpoints/{endpoint}/check",
     tag: "endpoint",
-    summary: "Look at an endpoint now",
-    answer: endpointViewSchema,
+    summary: "Check an endpoint now, step by step",
+    description: "Answers also when it fails: see `ok` and the lines. What the endpoint says of itself is written down.",
+    answer: endpointCheckSchema,
     keyed: "kept",
+    timeoutMs: checkMs,
     handle: async (ctx, { params }) => ({ body: await checkEndpoint(ctx, params.endpoint) }),
+  }),
+  operation({
+    id: "endpointTry",
+    method: "POST",
+    path: "/v1/endpoint-checks",
+    tag: "endpoint",
+    summary: "Check an endpoint before it is added, step by step",
+    description: "Writes nothing; the configuration with its secrets is forgotten at once.",
+    body: endpointWriteSchema,
+    answer: endpointCheckSchema,
+    timeoutMs: checkMs,
+    handle: async (ctx, { body }) => ({ body: await checkEndpointWrite(ctx, body) }),
+  }),
+  operation({
+    id: "endpointDelete",
+    method: "DELETE",
+    path: "/v1/endpoints/{endpoint}",
+    tag: "endpoint",
+    summary: "Forget an endpoint",
+    description: "Refused while it holds machines of ours, naming them. Nothing at the endpoint is touched.",
+    handle: async (ctx, { params }) => ({ body: await deleteEndpoint(ctx, params.endpoint) }),
   }),
 ];

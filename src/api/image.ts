@@ -1,4 +1,4 @@
-import { imageViewSchema, imageWriteSchema } from "#domain/catalogue.ts";
+import { imageRemovedSchema, imageViewSchema, imageWriteSchema } from "#domain/catalogue.ts";
 import { deleteImage, listImages, putImage, showImage } from "#app/image.ts";
 import { operation } from "#api/operation.ts";
 import { listOf, whole } from "#api/page.ts";
@@ -40,8 +40,10 @@ export const imageOperations = [
     method: "DELETE",
     path: "/v1/images/{image}",
     tag: "image",
-    summary: "Take an image out of the catalogue",
-    description: "Refused while machines use it.",
+    summary: "Take an image out of the catalogue, and its copies from the endpoints",
+    description: "Refused while machines use it, naming them.",
+    answer: imageRemovedSchema,
+    timeoutMs: 60_000,
     handle: async (ctx, { params }) => ({ body: await deleteImage(ctx, params.image) }),
   }),
 ];

@@ -127,7 +127,7 @@ function problemStatusesOf(operation: Operation): number[] {
   if (operation.method !== "GET") statuses.push(404, 409);
   if (operation.keyed !== undefined) statuses.push(422);
   if (operation.guarded === true && operation.method === "PUT") statuses.push(412);
-  if (["vappExec", "endpointCheck", "endpointPut"].includes(operation.id)) statuses.push(422, 502, 504);
+  if (["vappExec", "endpointPut"].includes(operation.id)) statuses.push(422, 502, 504);
   return [...new Set(statuses)].toSorted((a, b) => a - b);
 }
 

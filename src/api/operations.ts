@@ -4,6 +4,7 @@ import { billOperations } from "#api/bill.ts";
 import { endpointOperations } from "#api/endpoint.ts";
 import { eventOperations } from "#api/event.ts";
 import { imageOperations } from "#api/image.ts";
+import { inventoryOperations } from "#api/inventory.ts";
 import { offeringOperations } from "#api/offering.ts";
 import type { Operation } from "#api/operation.ts";
 import { orderOperations } from "#api/order.ts";
@@ -21,6 +22,7 @@ export const operations: readonly Operation[] = [
   ...offeringOperations,
   ...siteOperations,
   ...endpointOperations,
+  ...inventoryOperations,
   ...eventOperations,
   ...auditOperations,
   ...billOperations,

@@ -1,5 +1,5 @@
 import { siteViewSchema, siteWriteSchema } from "#domain/catalogue.ts";
-import { listSites, putSite } from "#app/site.ts";
+import { deleteSite, listSites, putSite } from "#app/site.ts";
 import { operation } from "#api/operation.ts";
 import { listOf, named, whole } from "#api/page.ts";
 import { parsed } from "#api/validation.ts";
@@ -41,5 +41,14 @@ export const siteOperations = [
       const site = await putSite(ctx, { ...parsed(siteWriteSchema, { ...body, name: params.site }, "path and body"), ifGeneration });
       return { body: site, generation: site.generation };
     },
+  }),
+  operation({
+    id: "siteDelete",
+    method: "DELETE",
+    path: "/v1/sites/{site}",
+    tag: "site",
+    summary: "Forget a site",
+    description: "Refused while endpoints or vApps are there, naming them.",
+    handle: async (ctx, { params }) => ({ body: await deleteSite(ctx, params.site) }),
   }),
 ];

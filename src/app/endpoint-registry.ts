@@ -1,8 +1,16 @@
 /**
  * Open adapters, one per endpoint and site row. A changed row (generation) is opened anew. Which kinds there are is decided in the
- * composition root; `app` knows only contracts.
+ * composition root; `app` knows only contracts. Credentials are unsealed here, for the provider that is opened with them, and nowhere else;
+ * a provider of an endpoint that is only observed leaves this file only in its wrapper (observe-only.ts).
  */
+import { z } from "zod";
+import { joinSecrets, type ConfigSecret, type EndpointMode } from "#domain/endpoint.ts";
 import { AppError } from "#domain/error.ts";
+import type { Json } from "#domain/json.ts";
+import { refusalsOfIssues } from "#domain/refusal.ts";
+import { noFabricFactory } from "#app/no-fabric.ts";
+import { observeOnly } from "#app/observe-only.ts";
+import type { SecretBox } from "#app/secret-box.ts";
 import type { Fabric, FabricFactory } from "#fabric/contract.ts";
 import type { Provider, ProviderFactory } from "#provider/contract.ts";
 import type { Database } from "#store/database.ts";
@@ -18,26 +26,40 @@ interface Opened<T> {
 /** Longer than any call takes. */
 const retirementMs = 120_000;
 
+/** What of an endpoint's row it takes to open it. */
+export interface EndpointKey {
+  readonly id: string;
+  readonly name: string;
+  readonly generation: number;
+  readonly provider: string;
+  readonly config: Json;
+  readonly mode: EndpointMode;
+  readonly sealed: Buffer | null;
+}
+
 export class EndpointRegistry {
   readonly #database: Database;
+  readonly #secrets: SecretBox;
   readonly #providerKinds: ReadonlyMap<string, ProviderFactory>;
   readonly #fabricKinds: ReadonlyMap<string, FabricFactory>;
   readonly #providers = new Map<string, Opened<Provider>>();
   readonly #fabrics = new Map<string, Opened<Fabric>>();
 
-  constructor(database: Database, providers: readonly ProviderFactory[], fabrics: readonly FabricFactory[]) {
+  constructor(database: Database, secrets: SecretBox, providers: readonly ProviderFactory[], fabrics: readonly FabricFactory[]) {
     this.#database = database;
+    this.#secrets = secrets;
     this.#providerKinds = new Map(providers.map((factory) => [factory.kind, factory]));
-    this.#fabricKinds = new Map(fabrics.map((factory) => [factory.kind, factory]));
+    this.#fabricKinds = new Map([noFabricFactory, ...fabrics].map((factory) => [factory.kind, factory]));
   }
 
-  /** A provider of that kind, opened with this configuration and not kept: for checks before a row is written. */
-  openProvider(kind: string, config: unknown): Provider {
-    return known(this.#providerKinds, kind, "provider").open(config);
+  /** A provider of that kind, opened with this configuration and not kept: for checks before a row is written. The caller closes it. */
+  openProvider({ name, provider, config, mode }: Pick<EndpointKey, "name" | "provider" | "config" | "mode">): Provider {
+    const opened = parsed("provider", () => known(this.#providerKinds, provider, "provider").open(config));
+    return mode === "observe" ? observeOnly(opened, name) : opened;
   }
 
   openFabric(kind: string, config: unknown): Fabric {
-    return known(this.#fabricKinds, kind, "fabric").open(config);
+    return parsed("fabric", () => known(this.#fabricKinds, kind, "fabric").open(config));
   }
 
   async provider(endpointId: string): Promise<Provider> {
@@ -47,8 +69,27 @@ export class EndpointRegistry {
   }
 
   /** As `provider`, for a row the caller already has. */
-  providerOf(row: { readonly id: string; readonly generation: number; readonly provider: string; readonly config: unknown }): Provider {
-    return keep(this.#providers, row.id, row.generation, () => this.openProvider(row.provider, row.config));
+  providerOf(row: EndpointKey): Provider {
+    return keep(this.#providers, row.id, row.generation, () => this.openProvider({ ...row, config: this.configOf(row) }));
+  }
+
+  /** With its secrets: for opening and for comparing, never for showing. */
+  configOf({ name, config, sealed }: Pick<EndpointKey, "name" | "config" | "sealed">): Json {
+    return sealed === null ? config : joinSecrets(config, JSON.parse(this.#secrets.open(sealPlace(name), sealed)) as ConfigSecret[]);
+  }
+
+  /** Null when there is nothing to seal. */
+  seal(name: string, secrets: readonly ConfigSecret[]): Buffer | null {
+    return secrets.length === 0 ? null : this.#secrets.seal(sealPlace(name), JSON.stringify(secrets));
+  }
+
+  /** Closes what is open of endpoints and sites that are not there any more. */
+  async forget(id: string): Promise<void> {
+    for (const map of [this.#providers, this.#fabrics] as Map<string, Opened<{ close(): Promise<void> }>>[]) {
+      const opened = map.get(id);
+      map.delete(id);
+      await Promise.allSettled([...(opened?.retired ?? []), ...(opened === undefined ? [] : [opened.adapter])].map((one) => one.close()));
+    }
   }
 
   async fabric(siteId: string): Promise<Fabric> {
@@ -77,6 +118,23 @@ function retire<T extends { close(): Promise<void> }>(map: Map<string, Opened<T>
   const opened = map.get(id);
   if (opened !== undefined) map.set(id, { ...opened, retired: opened.retired.filter((other) => other !== adapter) });
   void adapter.close();
+}
+
+/** Names are unique and never change, so a sealed row copied to another endpoint does not open. */
+function sealPlace(endpoint: string): string {
+  return `endpoint/${endpoint}`;
+}
+
+/** Adapters parse with schemas of their own; what these say is the caller's to hear. Values are not repeated: they may be secret. */
+function parsed<T>(noun: string, open: () => T): T {
+  try {
+    return open();
+  } catch (cause) {
+    if (!(cause instanceof z.ZodError)) throw cause;
+    throw new AppError("invalid_input", `the configuration is not what this ${noun} takes`, {
+      detail: refusalsOfIssues(cause.issues, "config"),
+    });
+  }
 }
 
 function known<T>(kinds: ReadonlyMap<string, T>, kind: string, noun: string): T {

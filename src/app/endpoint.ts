@@ -1,5 +1,9 @@
-/** Endpoints: plain configuration of the operator, and what was last seen there. Credentials never leave: views show no configuration. */
+/**
+ * Endpoints: plain configuration of the operator, and what was last seen there. Credentials never leave: views show no configuration, and
+ * what of it is secret is sealed (endpoint-registry.ts).
+ */
 import type { EndpointView, EndpointWrite } from "#domain/catalogue.ts";
+import { splitSecrets, type EndpointMode } from "#domain/endpoint.ts";
 import { AppError, isAppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
@@ -9,10 +13,20 @@ import { newId } from "#app/new-id.ts";
 import { catalogueResource } from "#app/resource.ts";
 import { theSite } from "#app/site.ts";
 import { auditOf, useCase, write } from "#app/use-case.ts";
+import { advisoryLock } from "#store/advisory-lock.ts";
 import { auditInsert } from "#store/audit.ts";
-import { endpointDescribed, endpointList, endpointUnreachable, endpointUpsert } from "#store/site.ts";
+import type { Tx } from "#store/database.ts";
+import {
+  endpointDescribed,
+  endpointHolds,
+  endpointList,
+  endpointRemove,
+  endpointUnreachable,
+  endpointUpsert,
+  type EndpointRow,
+} from "#store/site.ts";
 
-type EndpointRow = Awaited<ReturnType<typeof endpointList>>[number];
+const namesListed = 12;
 
 export const listEndpoints = useCase({ action: "endpoint.read", resource: catalogueResource }, async (ctx): Promise<EndpointView[]> => {
   return (await endpointList(ctx.platform.database)).map((row) => endpointView(ctx, row));
@@ -22,31 +36,86 @@ export const listEndpoints = useCase({ action: "endpoint.read", resource: catalo
 export const putEndpoint = useCase(
   { action: "endpoint.write", resource: catalogueResource },
   async (ctx, endpoint: EndpointWrite & { readonly ifGeneration?: IfGeneration }): Promise<EndpointView> => {
-    const site = await theSite(ctx, endpoint.site);
-    await ctx.platform.endpoints.openProvider(endpoint.provider, endpoint.config).close();
+    const { endpoints } = ctx.platform;
+    const { name, provider, config } = endpoint;
+    const mode = endpoint.mode ?? "manage";
+    await endpoints.openProvider({ name, provider, config, mode }).close();
+    const { open, secrets } = splitSecrets(config);
     await write(ctx, async (tx) => {
-      const before = (await endpointList(tx)).find(({ name }) => name === endpoint.name);
-      const wanted = { name: endpoint.name, site_id: site.id, provider: endpoint.provider };
+      await advisoryLock(tx, "capacity");
+      const site = await theSite(ctx, endpoint.site, tx);
+      const before = (await endpointList(tx)).find((row) => row.name === name);
+      const known = before === undefined ? undefined : { ...before, config: endpoints.configOf(before) };
+      const wanted = { name, site_id: site.id, provider, mode };
+      mayManage(name, mode, site);
+      if (before !== undefined && (before.mode !== mode || before.site_id !== site.id))
+        await mustBeEmpty(tx, before, before.mode === mode ? "be moved to another site" : "be only observed");
       // The same again is no change: adapters in use stay open.
-      const written = unchanged(before, { ...wanted, config: endpoint.config })
-        ? { generation: before.generation + 1 }
+      const written = unchanged(known, { ...wanted, config })
+        ? { generation: known.generation + 1 }
         : await endpointUpsert(tx, {
             id: newId("endpoint", ctx.clock),
             organization_id: ctx.platform.operatorId,
             ...wanted,
-            config: JSON.stringify(endpoint.config),
+            config: JSON.stringify(open),
+            sealed: endpoints.seal(name, secrets),
           });
-      checkGeneration(endpoint.ifGeneration, written.generation, `endpoint ${endpoint.name}`);
-      await auditInsert(tx, auditOf(ctx, { endpoint: endpoint.name, provider: endpoint.provider, site: endpoint.site }));
+      checkGeneration(endpoint.ifGeneration, written.generation, `endpoint ${name}`);
+      await auditInsert(tx, auditOf(ctx, { endpoint: name, provider, site: endpoint.site, mode }));
     });
-    return look(ctx, endpoint.name);
+    return look(ctx, name);
   },
 );
 
-export const checkEndpoint = useCase(
-  { action: "endpoint.write", resource: catalogueResource },
-  (ctx, name: string): Promise<EndpointView> => look(ctx, name),
+/** Forgets the endpoint; nothing there is touched. Refused while it holds machines of ours. */
+export const deleteEndpoint = useCase(
+  { action: "endpoint.delete", resource: catalogueResource },
+  async (ctx, name: string): Promise<void> => {
+    const id = await write(ctx, async (tx) => {
+      // Orders place machines under the same lock, so none can come between the question and the removal.
+      await advisoryLock(tx, "capacity");
+      const row = await theEndpoint(ctx, name, tx);
+      await mustBeEmpty(tx, row, "be removed");
+      await endpointRemove(tx, row.id);
+      await auditInsert(tx, auditOf(ctx, { endpoint: name }));
+      return row.id;
+    });
+    await ctx.platform.endpoints.forget(id);
+  },
 );
+
+/** Segments are made by the fabric of the site, so without one nothing can be placed. */
+function mayManage(name: string, mode: EndpointMode, site: { readonly name: string; readonly fabric_kind: string }): void {
+  if (mode === "observe" || site.fabric_kind !== "none") return;
+  throw new AppError("invalid_input", `endpoint ${name} cannot be managed at a site without fabric`, {
+    detail: [
+      {
+        constraint: "machines are made where a fabric makes their networks",
+        source: `site ${site.name} has fabric none`,
+        nearest: `add it with --observe, or give the site a fabric: strat site add ${site.name} --fabric linux --socket PATH`,
+      },
+    ],
+  });
+}
+
+async function mustBeEmpty(tx: Tx, row: { readonly id: string; readonly name: string }, become: string): Promise<void> {
+  const machines = await endpointHolds(tx, row.id);
+  if (machines.length === 0) return;
+  throw new AppError("conflict", `endpoint ${row.name} holds machines of ours`, {
+    detail: [
+      {
+        constraint: `an endpoint that is to ${become} holds no machine, and there ${machines.length === 1 ? "is" : "are"} ${listed(machines)}`,
+        source: `endpoint ${row.name}`,
+        nearest: `delete ${machines.length === 1 ? "its vApp" : "their vApps"} first: strat vapp delete ${machines[0]!.split("/")[0]}`,
+      },
+    ],
+  });
+}
+
+export function listed(names: readonly string[]): string {
+  const rest = names.length - namesListed;
+  return names.slice(0, namesListed).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
 
 async function look(ctx: DecidedContext, name: string): Promise<EndpointView> {
   await describeEndpoint(ctx, await theEndpoint(ctx, name), (body) => write(ctx, body));
@@ -57,14 +126,13 @@ async function look(ctx: DecidedContext, name: string): Promise<EndpointView> {
 export async function describeEndpoint(
   ctx: Pick<AppContext, "platform" | "signal" | "log" | "clock">,
   row: EndpointRow,
-  record: (body: (tx: Parameters<typeof endpointUnreachable>[0]) => Promise<unknown>) => Promise<unknown>,
+  record: (body: (tx: Tx) => Promise<unknown>) => Promise<unknown>,
 ): Promise<void> {
   try {
     const description = await ctx.platform.endpoints.providerOf(row).describe(ctx);
     await record((tx) => endpointDescribed(tx, row.id, description));
   } catch (error) {
-    const silent = isAppError(error) ? error.retryable : error instanceof DOMException && error.name === "TimeoutError";
-    if (!silent) throw error;
+    if (!isSilence(error)) throw error;
     ctx.log.warn(
       { endpoint: row.name, error: isAppError(error) ? (error.internal ?? error.code) : String(error) },
       "endpoint does not answer",
@@ -73,8 +141,17 @@ export async function describeEndpoint(
   }
 }
 
-async function theEndpoint(ctx: AppContext, name: string): Promise<EndpointRow> {
-  const row = (await endpointList(ctx.platform.database)).find((candidate) => candidate.name === name);
+/** No answer came, or none yet; anything else is an answer. */
+export function isSilence(error: unknown): boolean {
+  return isAppError(error) ? error.retryable : error instanceof DOMException && error.name === "TimeoutError";
+}
+
+export async function theEndpoint(
+  ctx: AppContext,
+  name: string,
+  db: Tx | AppContext["platform"]["database"] = ctx.platform.database,
+): Promise<EndpointRow> {
+  const row = (await endpointList(db)).find((candidate) => candidate.name === name);
   if (row !== undefined) return row;
   throw new AppError("not_found", `there is no endpoint "${name}"`, {
     detail: [{ constraint: "an endpoint is named as registered", source: "endpoints", nearest: "list them with `strat endpoint ls`" }],
@@ -88,6 +165,7 @@ function endpointView(ctx: AppContext, row: EndpointRow): EndpointView {
     name: row.name,
     site: row.site_name,
     provider: row.provider,
+    mode: row.mode,
     state: row.state,
     product: description?.product ?? null,
     host: description?.host ?? null,

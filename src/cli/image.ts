@@ -16,7 +16,8 @@ export function registerImage(program: Command): void {
           items.length === 0 ? "no images; build one: strat image build tiny-node --agent SOCKET" : imagesText(items),
         );
       }),
-    );
+    )
+    .addHelpText("after", "\nExample:\n  strat image ls --json");
   image
     .command("show <name>")
     .description("show an image with digests and files")
@@ -29,22 +30,32 @@ export function registerImage(program: Command): void {
           ),
         );
       }),
-    );
+    )
+    .addHelpText("after", "\nExample:\n  strat image show tiny-node");
   image
     .command("rm <name>")
-    .description("take an image out of the catalogue")
+    .description("take an image out of the catalogue and its copies from the endpoints; refused while machines use it")
     .action(
       withSession(async (session, name: string) => {
-        await ask(session.client.DELETE("/v1/images/{image}", { params: { path: { image: name } } }));
-        session.show({ name }, () => `${name}: gone from the catalogue`);
+        const gone = await ask(session.client.DELETE("/v1/images/{image}", { params: { path: { image: name } } }));
+        session.show(gone, () =>
+          [
+            `${name}: gone from the catalogue`,
+            ...gone.removedFrom.map((endpoint) => `  and from ${endpoint}`),
+            ...gone.keptAt.map(({ endpoint, why }) => `  its copy at ${endpoint} stays: ${why}`),
+          ].join("\n"),
+        );
       }),
-    );
+    )
+    .addHelpText("after", "\nExample:\n  strat image rm tiny-node");
 }
 
 function imagesText(images: readonly Schemas["Image"][]): string {
   return table(images, [
     { title: "NAME", of: ({ name }) => name },
     { title: "VARIANTS", of: ({ variants }) => variants.map(({ format, sizeBytes }) => `${format} ${bytes(sizeBytes)}`).join(", ") },
+    { title: "CACHED AT", of: ({ cachedAt }) => cachedAt.map(({ endpoint }) => endpoint).join(", ") || "nowhere" },
+    { title: "MACHINES", of: ({ machines }) => String(machines) },
     { title: "RECIPE", of: ({ recipeHash }) => recipeHash.slice(0, 16) },
   ]);
 }

@@ -4,16 +4,18 @@
  */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { registerEndpoint } from "#cli/endpoint.ts";
 import { registerEvidence } from "#cli/evidence.ts";
 import { exitCodeHelp } from "#cli/exit.ts";
 import { reportFailure } from "#cli/failure.ts";
 import { registerImage } from "#cli/image.ts";
+import { registerInventory } from "#cli/inventory.ts";
 import { localCommands } from "#cli/local/commands.ts";
 import { registerOffering } from "#cli/offering.ts";
 import { registerOrder } from "#cli/order.ts";
 import { registerPlan } from "#cli/plan.ts";
 import { registerRun } from "#cli/run.ts";
-import { registerEndpoint, registerSite } from "#cli/site.ts";
+import { registerSite } from "#cli/site.ts";
 import { registerVapp } from "#cli/vapp.ts";
 
 const examples = `
@@ -48,6 +50,7 @@ function makeProgram(): Command {
     registerImage,
     registerSite,
     registerEndpoint,
+    registerInventory,
     registerEvidence,
   ]) {
     register(program);

@@ -1,13 +1,10 @@
-/** Sites and endpoints: configuration of the operator. */
+/** Sites: configuration of the operator. */
 import type { Command } from "commander";
 import { Option } from "commander";
-import { ask, type Schemas } from "#sdk/client.ts";
+import { ask } from "#sdk/client.ts";
 import { jsonValue, withSession } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
-import { state } from "#cli/session.ts";
-import { age, size, table } from "#cli/text.ts";
-
-type Endpoint = Schemas["Endpoint"];
+import { table } from "#cli/text.ts";
 
 export function registerSite(program: Command): void {
   const site = program.command("site").description("places");
@@ -26,11 +23,13 @@ export function registerSite(program: Command): void {
           ]),
         );
       }),
-    );
+    )
+    .addHelpText("after", "\nExample:\n  strat site ls --json");
   site
-    .command("set <name>")
+    .command("add <name>")
+    .alias("set")
     .description("add or change a site")
-    .requiredOption("--fabric <kind>", "linux or sim")
+    .option("--fabric <kind>", "linux or sim; none for a place where machines are only observed", "none")
     .addOption(new Option("--kind <kind>", "whose it is").choices(["own", "partner", "public"]).default("own"))
     .option("--location <text>", "where it is", "here")
     .option("--socket <path>", "socket of its agent; short for --config '{\"socket\": ...}'")
@@ -43,50 +42,30 @@ export function registerSite(program: Command): void {
           options: { fabric: string; kind: "own" | "partner" | "public"; location: string; socket?: string; config?: unknown },
         ) => {
           const { kind, location, fabric } = options;
-          const body = { kind, location, fabric: { kind: fabric, config: configOf(options) } };
+          const config = fabric === "none" ? (options.config ?? {}) : configOf(options);
+          const body = { kind, location, fabric: { kind: fabric, config } };
           const shown = await ask(session.client.PUT("/v1/sites/{site}", { params: { path: { site: name } }, body }));
-          session.show(shown, () => `${shown.name}: generation ${shown.generation}`);
+          session.show(shown, () => `${shown.name}: ${shown.kind}, fabric ${shown.fabric.kind}, generation ${shown.generation}`);
         },
       ),
-    );
-}
-
-export function registerEndpoint(program: Command): void {
-  const endpoint = program.command("endpoint").description("managers of machines: a libvirtd, an LXD");
-  endpoint
-    .command("ls")
-    .description("list endpoints with what was last seen there")
-    .action(
-      withSession(async (session) => {
-        const { items } = await ask(session.client.GET("/v1/endpoints"));
-        session.show(items, () => endpointsText(items, Date.now()));
-      }),
-    );
-  endpoint
-    .command("set <name>")
-    .description("add or change an endpoint, and look at it")
-    .requiredOption("--site <site>", "where it is")
-    .requiredOption("--provider <kind>", "libvirt, lxd or sim")
-    .option("--socket <path>", "socket of the endpoint; short for --config '{\"socket\": ...}'")
-    .option("--config <json>", "configuration of the provider", jsonValue)
-    .action(
-      withSession(async (session, name: string, options: { site: string; provider: string; socket?: string; config?: unknown }) => {
-        const body = { site: options.site, provider: options.provider, config: configOf(options) };
-        const shown = await ask(session.client.PUT("/v1/endpoints/{endpoint}", { params: { path: { endpoint: name } }, body }));
-        session.show(shown, () => endpointsText([shown], Date.now()));
-      }),
-    );
-  endpoint
-    .command("check <name>")
-    .description("look at an endpoint now; ends with 1 when it does not answer")
+    )
+    .addHelpText("after", addExample);
+  site
+    .command("rm <name>")
+    .description("forget a site; refused while endpoints or vApps are there")
     .action(
       withSession(async (session, name: string) => {
-        const shown = await ask(session.client.POST("/v1/endpoints/{endpoint}/check", { params: { path: { endpoint: name } } }));
-        session.show(shown, () => endpointsText([shown], Date.now()));
-        if (shown.state !== "ready") process.exitCode = exitCodes.failed;
+        await ask(session.client.DELETE("/v1/sites/{site}", { params: { path: { site: name } } }));
+        session.show({ name }, () => `${name}: forgotten`);
       }),
-    );
+    )
+    .addHelpText("after", "\nExample:\n  strat site rm berlin");
 }
+
+const addExample = `
+Examples:
+  strat site add berlin --fabric linux --socket /run/stratiform/agent.sock --location "Berlin, rack 4"
+  strat site add friends --kind partner --fabric none          machines there are only observed`;
 
 /** `--config`, with `--socket` added to it. */
 function configOf({ socket, config }: { socket?: string; config?: unknown }): unknown {
@@ -95,22 +74,4 @@ function configOf({ socket, config }: { socket?: string; config?: unknown }): un
     return config;
   }
   return { ...(typeof config === "object" ? config : {}), socket };
-}
-
-function endpointsText(endpoints: readonly Endpoint[], now: number): string {
-  return table(endpoints, [
-    { title: "NAME", of: ({ name }) => name },
-    { title: "STATE", of: (endpoint) => state(endpoint.state) },
-    { title: "SEEN", of: ({ checkedAt }) => age(checkedAt, now) },
-    { title: "SITE", of: ({ site }) => site },
-    { title: "PROVIDER", of: ({ provider, product }) => (product === null ? provider : `${provider} (${product})`) },
-    {
-      title: "HOST",
-      of: ({ host, architecture, accelerator }) =>
-        [host, architecture, accelerator === "none" ? null : accelerator].filter((word) => word !== null).join(" "),
-    },
-    { title: "CAPACITY", of: ({ vcpus, memoryMiB }) => (vcpus === null || memoryMiB === null ? "" : `${vcpus} vCPU, ${size(memoryMiB)}`) },
-    { title: "MAKES", of: ({ machineKinds }) => machineKinds.join(", ") },
-    { title: "MACHINES", of: ({ machines }) => String(machines) },
-  ]);
 }

@@ -1,5 +1,6 @@
 /** Views of what is offered, where it can run, and what happened: offerings, images, sites, endpoints, events, audit, bills. */
 import { z } from "zod";
+import { endpointModes } from "#domain/endpoint.ts";
 
 export const offeringViewSchema = z
   .object({
@@ -23,9 +24,28 @@ export const imageVariantSchema = z.strictObject({
 });
 
 export const imageViewSchema = z
-  .object({ id: z.string(), name: z.string(), recipeHash: z.string(), variants: z.array(imageVariantSchema), createdAt: z.string() })
+  .object({
+    id: z.string(),
+    name: z.string(),
+    recipeHash: z.string(),
+    variants: z.array(imageVariantSchema),
+    machines: z.int().meta({ description: "Machines made from it, in any state but deleted" }),
+    cachedAt: z
+      .array(z.object({ endpoint: z.string(), format: z.string(), sizeBytes: z.int(), seenAt: z.string() }))
+      .meta({ description: "Copies of its variants at endpoints, as last seen there" }),
+    createdAt: z.string(),
+  })
   .meta({ id: "Image" });
 export type ImageView = z.infer<typeof imageViewSchema>;
+
+export const imageRemovedSchema = z
+  .object({
+    name: z.string(),
+    removedFrom: z.array(z.string()).meta({ description: "Endpoints that have no copy any more" }),
+    keptAt: z.array(z.object({ endpoint: z.string(), why: z.string() })).meta({ description: "Endpoints whose copy could not be removed" }),
+  })
+  .meta({ id: "ImageRemoved" });
+export type ImageRemovedView = z.infer<typeof imageRemovedSchema>;
 
 export const imageWriteSchema = z
   .strictObject({
@@ -53,7 +73,12 @@ export const siteWriteSchema = z
     name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/),
     kind: z.enum(["own", "partner", "public"]).default("own"),
     location: z.string().max(120).default("here"),
-    fabric: z.strictObject({ kind: z.string().max(30), config: z.json() }),
+    fabric: z
+      .strictObject({
+        kind: z.string().max(30).meta({ description: "linux, sim, or none for places that are only observed" }),
+        config: z.json(),
+      })
+      .default({ kind: "none", config: {} }),
   })
   .meta({ id: "SiteWrite" });
 export type SiteWrite = z.infer<typeof siteWriteSchema>;
@@ -64,6 +89,7 @@ export const endpointViewSchema = z
     name: z.string(),
     site: z.string(),
     provider: z.string(),
+    mode: z.enum(endpointModes).meta({ description: "`observe`: looked at and never touched; nothing is placed there" }),
     state: z.enum(["unchecked", "ready", "unreachable"]),
     product: z.string().nullable(),
     host: z.string().nullable(),
@@ -80,9 +106,16 @@ export const endpointViewSchema = z
 export type EndpointView = z.infer<typeof endpointViewSchema>;
 
 export const endpointWriteSchema = z
-  .strictObject({ name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), site: z.string(), provider: z.string().max(30), config: z.json() })
+  .strictObject({
+    name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/),
+    site: z.string(),
+    provider: z.string().max(30),
+    config: z.json().meta({ description: "As the provider wants it. Private keys and passwords in it are sealed and never shown again" }),
+    mode: z.enum(endpointModes).default("manage"),
+  })
   .meta({ id: "EndpointWrite" });
-export type EndpointWrite = z.infer<typeof endpointWriteSchema>;
+/** Callers inside may leave the mode out: `manage`. */
+export type EndpointWrite = z.input<typeof endpointWriteSchema>;
 
 /** CloudEvents 1.0 in JSON, with our extensions `position` (global, gapless for readers) and `seq` (per vApp). */
 export const eventViewSchema = z

@@ -228,8 +228,8 @@ export interface paths {
         put: operations["imagePut"];
         post?: never;
         /**
-         * Take an image out of the catalogue
-         * @description Refused while machines use it.
+         * Take an image out of the catalogue, and its copies from the endpoints
+         * @description Refused while machines use it, naming them.
          */
         delete: operations["imageDelete"];
         options?: never;
@@ -307,7 +307,11 @@ export interface paths {
          */
         put: operations["sitePut"];
         post?: never;
-        delete?: never;
+        /**
+         * Forget a site
+         * @description Refused while endpoints or vApps are there, naming them.
+         */
+        delete: operations["siteDelete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -345,7 +349,11 @@ export interface paths {
          */
         put: operations["endpointPut"];
         post?: never;
-        delete?: never;
+        /**
+         * Forget an endpoint
+         * @description Refused while it holds machines of ours, naming them. Nothing at the endpoint is touched.
+         */
+        delete: operations["endpointDelete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -360,8 +368,51 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Look at an endpoint now */
+        /**
+         * Check an endpoint now, step by step
+         * @description Answers also when it fails: see `ok` and the lines. What the endpoint says of itself is written down.
+         */
         post: operations["endpointCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoint-checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check an endpoint before it is added, step by step
+         * @description Writes nothing; the configuration with its secrets is forgotten at once.
+         */
+        post: operations["endpointTry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inventory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List machines at the endpoints that are not ours
+         * @description As last seen, of managed and observed endpoints; owner and age come with the record that says so.
+         */
+        get: operations["inventoryList"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -469,6 +520,11 @@ export interface components {
             name: string;
             site: string;
             provider: string;
+            /**
+             * @description `observe`: looked at and never touched; nothing is placed there
+             * @enum {string}
+             */
+            mode: "manage" | "observe";
             /** @enum {string} */
             state: "unchecked" | "ready" | "unreachable";
             product: string | null;
@@ -483,6 +539,23 @@ export interface components {
             checkedAt: string | null;
             generation: number;
         };
+        EndpointCheck: {
+            endpoint: string;
+            /** @description No step was refused */
+            ok: boolean;
+            lines: {
+                /** @enum {string} */
+                step: "configuration" | "address" | "connection" | "certificate" | "protocol" | "rights" | "version" | "capabilities" | "capacity";
+                /**
+                 * @description `skipped`: not needed here, or an earlier step was refused
+                 * @enum {string}
+                 */
+                outcome: "ok" | "refused" | "skipped";
+                says: string;
+                /** @description What to change so that it passes; null when nothing is to be changed */
+                fix: string | null;
+            }[];
+        };
         EndpointList: {
             items: components["schemas"]["Endpoint"][];
             /** @description Give it as `after` to get the next page; null: this was the last */
@@ -492,6 +565,22 @@ export interface components {
             site: string;
             provider: string;
             config: unknown;
+            /**
+             * @default manage
+             * @enum {string}
+             */
+            mode?: "manage" | "observe";
+        };
+        EndpointWrite: {
+            name: string;
+            site: string;
+            provider: string;
+            config: unknown;
+            /**
+             * @default manage
+             * @enum {string}
+             */
+            mode?: "manage" | "observe";
         };
         Event: {
             /** @constant */
@@ -547,6 +636,15 @@ export interface components {
                 sizeBytes: number;
                 path: string | null;
             }[];
+            /** @description Machines made from it, in any state but deleted */
+            machines: number;
+            /** @description Copies of its variants at endpoints, as last seen there */
+            cachedAt: {
+                endpoint: string;
+                format: string;
+                sizeBytes: number;
+                seenAt: string;
+            }[];
             createdAt: string;
         };
         ImageList: {
@@ -563,6 +661,65 @@ export interface components {
                 sizeBytes: number;
                 path: string | null;
             }[];
+        };
+        ImageRemoved: {
+            name: string;
+            /** @description Endpoints that have no copy any more */
+            removedFrom: string[];
+            /** @description Endpoints whose copy could not be removed */
+            keptAt: {
+                endpoint: string;
+                why: string;
+            }[];
+        };
+        InventoryList: {
+            items: components["schemas"]["InventoryMachine"][];
+            /** @description Give it as `after` to get the next page; null: this was the last */
+            next: string | null;
+        };
+        InventoryMachine: {
+            /** @description For paging */
+            id: number;
+            endpoint: string;
+            /**
+             * @description How its endpoint is used
+             * @enum {string}
+             */
+            mode: "manage" | "observe";
+            site: string;
+            provider: string;
+            name: string;
+            /** @description The endpoint's own id of it */
+            externalId: string;
+            /** @enum {string} */
+            kind: "vm" | "container";
+            power: string;
+            vcpus: number;
+            memoryMiB: number;
+            nics: {
+                mac: string;
+                attachment: string;
+            }[];
+            volumes: {
+                name: string;
+                sizeMiB: number;
+            }[];
+            description: string | null;
+            /** @description A guess, with the record it comes from; null when nothing says */
+            owner: {
+                who: string;
+                source: string;
+            } | null;
+            age: {
+                since: string;
+                /** @description Record that says so; `first seen by us`: it may be older */
+                source: string;
+                /** @description It may be older than that */
+                isAtLeast: boolean;
+            };
+            firstSeen: string;
+            lastSeen: string;
+            goneAt: string | null;
         };
         Machine: {
             id: string;
@@ -865,10 +1022,26 @@ export interface components {
             kind?: "own" | "partner" | "public";
             /** @default here */
             location?: string;
-            fabric: {
+            /**
+             * @default {
+             *       "kind": "none",
+             *       "config": {}
+             *     }
+             */
+            fabric?: {
+                /** @description linux, sim, or none for places that are only observed */
                 kind: string;
                 config: unknown;
             };
+        };
+        Snapshot: {
+            id: string;
+            name: string;
+            /** @enum {string} */
+            state: "planned" | "realised" | "removed";
+            /** @description Names of the machines it holds */
+            machines: string[];
+            takenAt: string | null;
         };
         Vapp: {
             id: string;
@@ -889,9 +1062,12 @@ export interface components {
             currency: string;
             createdAt: string;
             deletedAt: string | null;
+            /** @description When a deleted vApp is purged; until then it can be restored */
+            deleteAt: string | null;
             machines: components["schemas"]["Machine"][];
             segments: components["schemas"]["Segment"][];
             exposures: components["schemas"]["Exposure"][];
+            snapshots: components["schemas"]["Snapshot"][];
         };
         VappList: {
             items: components["schemas"]["VappSummary"][];
@@ -917,6 +1093,8 @@ export interface components {
             currency: string;
             createdAt: string;
             deletedAt: string | null;
+            /** @description When a deleted vApp is purged; until then it can be restored */
+            deleteAt: string | null;
         };
     };
     responses: {
@@ -1540,12 +1718,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Take an image out of the catalogue */
-            204: {
+            /** @description Take an image out of the catalogue, and its copies from the endpoints */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["ImageRemoved"];
+                };
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
@@ -1748,6 +1928,35 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    siteDelete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a site */
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a site */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     endpointList: {
         parameters: {
             query?: never;
@@ -1850,6 +2059,35 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    endpointDelete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget an endpoint */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     endpointCheck: {
         parameters: {
             query?: never;
@@ -1865,13 +2103,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Look at an endpoint now */
+            /** @description Check an endpoint now, step by step */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Endpoint"];
+                    "application/json": components["schemas"]["EndpointCheck"];
                 };
             };
             400: components["responses"]["Problem400"];
@@ -1882,9 +2120,73 @@ export interface operations {
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
-            502: components["responses"]["Problem502"];
             503: components["responses"]["Problem503"];
-            504: components["responses"]["Problem504"];
+        };
+    };
+    endpointTry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndpointWrite"];
+            };
+        };
+        responses: {
+            /** @description Check an endpoint before it is added, step by step */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointCheck"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    inventoryList: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description Id of the last item of the page before */
+                after?: string;
+                /** @description Only of this endpoint */
+                endpoint?: string;
+                /** @description Also those that are not there any more */
+                gone?: "true" | "false";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List machines at the endpoints that are not ours */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InventoryList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
         };
     };
     eventList: {

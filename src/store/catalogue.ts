@@ -61,14 +61,29 @@ export function imageDelete(tx: Tx, name: string) {
   return tx.deleteFrom("image").where("name", "=", name).executeTakeFirst();
 }
 
-export async function imageInUse(tx: Tx, name: string): Promise<number> {
-  const row = await tx
+/** Machines made from an image, as `vapp/machine`. */
+export async function imageHeldBy(tx: Tx, name: string): Promise<string[]> {
+  const rows = await tx
     .selectFrom("machine")
-    .select((eb) => eb.fn.countAll<number>().as("n"))
-    .where("image", "=", name)
+    .innerJoin("vapp", "vapp.id", "machine.vapp_id")
+    .select(["vapp.name as vapp", "machine.name"])
+    .where("machine.image", "=", name)
+    .where("machine.released_at", "is", null)
+    .orderBy("vapp.name")
+    .orderBy("machine.name")
+    .execute();
+  return rows.map((row) => `${row.vapp}/${row.name}`);
+}
+
+/** How many machines each image has. */
+export async function imageUses(db: Database): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom("machine")
+    .select((eb) => ["image", eb.fn.countAll<number>().as("n")])
     .where("released_at", "is", null)
-    .executeTakeFirstOrThrow();
-  return row.n;
+    .groupBy("image")
+    .execute();
+  return new Map(rows.map(({ image, n }) => [image, n]));
 }
 
 export function rateCardCurrent(db: Database) {
