@@ -39,7 +39,8 @@ export interface PlacementEndpoint {
   readonly accelerator: "kvm" | "tcg" | "none";
   /** Host memory a VM takes beyond its own; see `tcgOverheadMiB`. */
   readonly overheadMiBPerVm: number;
-  readonly state: "unchecked" | "ready" | "draining" | "unreachable";
+  /** `observed`: it is only looked at, and never takes anything. */
+  readonly state: "unchecked" | "ready" | "draining" | "unreachable" | "observed";
   /** What the machine costs there in an hour, for choosing the cheaper of equals; null when unknown. */
   readonly costPerHour: number | null;
 }
@@ -64,7 +65,7 @@ export interface Candidate {
   readonly kindRank: number;
 }
 
-type Obstacle = "state" | "kind" | "format" | "spread" | "vcpus" | "memory";
+type Obstacle = "mode" | "state" | "kind" | "format" | "spread" | "vcpus" | "memory";
 
 export interface Rejection {
   readonly endpoint: PlacementEndpoint;
@@ -180,7 +181,7 @@ export function compareText(a: string, b: string): number {
 }
 
 /** Order in which obstacles are met; the last one stands closest to success. */
-const obstacleRank: Readonly<Record<Obstacle, number>> = { kind: 0, format: 1, state: 2, spread: 3, vcpus: 4, memory: 5 };
+const obstacleRank: Readonly<Record<Obstacle, number>> = { mode: -1, kind: 0, format: 1, state: 2, spread: 3, vcpus: 4, memory: 5 };
 
 const formatsOf: Readonly<Record<MachineKind, readonly ImageFormat[]>> = { vm: ["qcow2", "sim"], container: ["lxd", "sim"] };
 
@@ -212,6 +213,7 @@ function obstacleOf(
 ): Omit<Rejection, "endpoint" | "kind"> | null {
   const { endpoint, kind } = candidate;
   const found = (obstacle: Obstacle, reason: string, shortage = 0) => ({ obstacle, reason, shortage });
+  if (endpoint.state === "observed") return found("mode", `${endpoint.name} is only observed: nothing is made there`);
   if (!endpoint.machineKinds.includes(kind))
     return found("kind", `${endpoint.name} does not realise ${kind === "vm" ? "VMs" : "containers"}`);
   if (!endpoint.imageFormats.includes(candidate.imageFormat) || !machine.imageFormats.includes(candidate.imageFormat)) {
@@ -243,6 +245,8 @@ function neededFormats(endpoint: PlacementEndpoint, kind: MachineKind): ImageFor
 
 function nearestFor(machine: PlacementMachine, { endpoint, kind, obstacle, shortage }: Rejection): string {
   switch (obstacle) {
+    case "mode":
+      return `name another site, or have ${endpoint.name} added again without --observe`;
     case "memory": {
       const fits = machine.memoryMiB - shortage;
       const free = `free ${shortage} MiB on ${endpoint.hostName}`;

@@ -14,7 +14,8 @@ const callTimeoutMs = 30_000;
 
 export async function removeOrphans(platform: Platform, ctx: CallContext): Promise<void> {
   for (const endpoint of await endpointList(platform.database)) {
-    if (endpoint.state === "ready")
+    // Where we only observe we never made anything.
+    if (endpoint.state === "ready" && endpoint.mode === "manage")
       await aside(ctx, endpoint.name, () => removeMachines(platform, ctx, platform.endpoints.providerOf(endpoint)));
   }
   for (const site of await siteList(platform.database)) {
