@@ -72,7 +72,7 @@ async function readEndpoints(platform: Platform, db: Database): Promise<Endpoint
       snapshots,
       volumes,
       // Capacity of an endpoint nobody has looked at is unknown, so nothing is placed there.
-      state: description === null ? "unreachable" : row.state,
+      state: row.mode === "observe" ? "observed" : description === null ? "unreachable" : row.state,
       accelerator: description?.accelerator ?? "none",
       overheadMiBPerVm,
       vcpus: description?.vcpus ?? 0,

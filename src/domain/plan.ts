@@ -92,7 +92,7 @@ export interface EndpointChoice {
   readonly pause: boolean;
   readonly snapshots: boolean;
   readonly volumes: boolean;
-  readonly state: "unchecked" | "ready" | "unreachable";
+  readonly state: "unchecked" | "ready" | "unreachable" | "observed";
   readonly accelerator: "kvm" | "tcg" | "none";
   /** Host memory a VM takes here beyond its own. */
   readonly overheadMiBPerVm: number;
