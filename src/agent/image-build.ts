@@ -1,21 +1,24 @@
 /**
- * Builds images from recipes, on a Debian host, as root, without loop devices and mounts. A build is named by the hash of its recipe's
+ * Builds images from recipes, on a Debian host, as root, without loop devices and without a mount that anybody else sees. A build is named by the hash of its recipe's
  * files and package versions, made in a private folder and published by one rename: the cache holds complete builds or nothing. Any
  * number of builders may share a cache; a lock lets the second one wait instead of working twice, but correctness does not rest on it.
  *
  * Environment of a recipe's build.sh: RECIPE and COMMON (folders), PACKAGES (unpacked image packages), WORK (scratch), OUT (results),
- * SOURCE_DATE_EPOCH; the tools of the recipe come first on PATH.
+ * SOURCE_DATE_EPOCH, IMAGES (the folder of all recipes); the tools of the recipe come first on PATH. Of a recipe with a base also BASE
+ * (the base's folder) and ROOT: the tree with the layer's packages installed, which the script may change.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import type { Log } from "#domain/context.ts";
 import { AppError, isAppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
 import { withFolderLock } from "#lib/folder-lock.ts";
+import { baseEnsure, isolatedRun, layerResolve, packageList } from "./image-base.ts";
+import type { ResolvedLayer } from "./image-base.ts";
 import { packageListsUpdate, packageRequire, packageResolve, packageUnpack } from "./image-packages.ts";
 import type { PackageVersion } from "./image-packages.ts";
 import { recipeHash, recipeRead } from "./image-recipe.ts";
@@ -36,7 +39,7 @@ export interface ImageBuildOptions {
   readonly signal?: AbortSignal;
 }
 
-export type ImageBuildStage = "resolve" | "cached" | "wait" | "packages" | "build" | "publish";
+export type ImageBuildStage = "resolve" | "cached" | "wait" | "base" | "packages" | "build" | "publish";
 
 export interface BuiltImageVariant {
   readonly format: "qcow2" | "lxd";
@@ -83,7 +86,8 @@ export async function buildImage(options: ImageBuildOptions): Promise<BuiltImage
 async function buildResolved(recipe: Recipe, options: ImageBuildOptions): Promise<BuiltImage> {
   const all = await packageResolve([...recipe.packages.tools, ...recipe.packages.image], options.cacheDir, options.signal);
   const packages = { tools: all.slice(0, recipe.packages.tools.length), image: all.slice(recipe.packages.tools.length) };
-  const hash = await recipeHash(recipe, all);
+  const layer = recipe.base === null ? null : await layerResolve(recipe.base, recipe.packages.layer, options);
+  const hash = await recipeHash(recipe, [...all, ...(layer?.packages ?? [])], layer?.base.hash);
   const published = join(options.cacheDir, `${recipe.name}-${hash.slice(0, 16)}`);
   const cached = await buildRead(recipe, hash, published);
   if (cached !== null) {
@@ -93,7 +97,7 @@ async function buildResolved(recipe: Recipe, options: ImageBuildOptions): Promis
   options.onProgress?.("wait");
   return await withFolderLock(
     `${published}.lock`,
-    async () => (await buildRead(recipe, hash, published)) ?? (await buildMake(recipe, { hash, packages, published }, options)),
+    async () => (await buildRead(recipe, hash, published)) ?? (await buildMake(recipe, { hash, packages, layer, published }, options)),
     options.signal,
   );
 }
@@ -121,6 +125,7 @@ async function buildRead(recipe: Recipe, hash: string, folder: string): Promise<
 interface BuildJob {
   readonly hash: string;
   readonly packages: { readonly tools: readonly PackageVersion[]; readonly image: readonly PackageVersion[] };
+  readonly layer: ResolvedLayer | null;
   /** Where the finished build appears. */
   readonly published: string;
 }
@@ -130,35 +135,9 @@ async function buildMake(recipe: Recipe, job: BuildJob, options: ImageBuildOptio
   await workSweep(options.cacheDir);
   const work = await mkdtemp(join(options.cacheDir, ".work-"));
   try {
-    options.onProgress?.("packages");
-    const tools = join(work, "tools");
-    const image = join(work, "packages");
-    await packageUnpack(job.packages.tools, { download: join(work, "debs-tools"), target: tools }, options.signal);
-    await packageUnpack(job.packages.image, { download: join(work, "debs-image"), target: image }, options.signal);
-    options.onProgress?.("build");
-    const out = join(work, "out");
-    const scratch = join(work, "scratch");
-    await mkdir(out);
-    await mkdir(scratch);
-    await exec("bash", [join(recipe.folder, "build.sh")], {
-      cwd: scratch,
-      timeoutMs: buildTimeoutMs,
-      env: {
-        PATH: `${tools}/usr/bin:${tools}/bin:${tools}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-        LC_ALL: "C",
-        TZ: "UTC",
-        TMPDIR: scratch,
-        SOURCE_DATE_EPOCH: sourceDateEpoch,
-        RECIPE: recipe.folder,
-        COMMON: recipe.included[0] ?? recipe.folder,
-        PACKAGES: image,
-        WORK: scratch,
-        OUT: out,
-      },
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
+    await buildFiles(recipe, job, work, options);
     options.onProgress?.("publish");
-    await buildPublish(recipe, job, out);
+    await buildPublish(recipe, job, join(work, "out"));
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -166,6 +145,47 @@ async function buildMake(recipe: Recipe, job: BuildJob, options: ImageBuildOptio
   if (built === null) throw new AppError("internal", `The image ${recipe.name} was built but is not in the cache`);
   options.log.info({ recipe: recipe.name, hash: job.hash, durationMs: Math.round(performance.now() - startedMs) }, "image built");
   return built;
+}
+
+/** Runs the recipe's script; what it made is then in `work/out`. */
+async function buildFiles(recipe: Recipe, job: BuildJob, work: string, options: ImageBuildOptions): Promise<void> {
+  const base = job.layer === null ? null : { layer: job.layer, root: await baseOf(job.layer, options) };
+  options.onProgress?.("packages");
+  const tools = join(work, "tools");
+  const image = join(work, "packages");
+  await packageUnpack(job.packages.tools, { download: join(work, "debs-tools"), target: tools }, options.signal);
+  await packageUnpack(job.packages.image, { download: join(work, "debs-image"), target: image }, options.signal);
+  const debs = base === null ? null : await packageList(base.layer.packages, work, options);
+  options.onProgress?.("build");
+  const out = join(work, "out");
+  const scratch = join(work, "scratch");
+  await mkdir(out);
+  await mkdir(scratch);
+  const env = {
+    PATH: `${tools}/usr/bin:${tools}/bin:${tools}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    LC_ALL: "C",
+    TZ: "UTC",
+    TMPDIR: scratch,
+    SOURCE_DATE_EPOCH: sourceDateEpoch,
+    RECIPE: recipe.folder,
+    COMMON: recipe.included[0] ?? recipe.folder,
+    IMAGES: dirname(recipe.folder),
+    PACKAGES: image,
+    WORK: scratch,
+    OUT: out,
+  };
+  if (base === null || debs === null) {
+    const settings = { cwd: scratch, timeoutMs: buildTimeoutMs, env, ...(options.signal === undefined ? {} : { signal: options.signal }) };
+    await exec("bash", [join(recipe.folder, "build.sh")], settings);
+    return;
+  }
+  const folder = base.layer.base.base.folder;
+  await isolatedRun(join(folder, "layer.sh"), { ...env, BASE: folder, BASE_ROOT: base.root, DEBS: debs }, scratch, options.signal);
+}
+
+async function baseOf(layer: ResolvedLayer, options: ImageBuildOptions): Promise<string> {
+  options.onProgress?.("base");
+  return await baseEnsure(layer.base, options);
 }
 
 /** Removes what builders that were killed left behind. No build lasts as long as the limit. */
@@ -190,7 +210,11 @@ async function buildPublish(recipe: Recipe, job: BuildJob, out: string): Promise
     recipe: recipe.name,
     version: recipe.version,
     recipeHash: job.hash,
-    packages: [...job.packages.tools, ...job.packages.image],
+    packages: [
+      ...job.packages.tools,
+      ...job.packages.image,
+      ...(job.layer === null ? [] : [...job.layer.base.packages, ...job.layer.packages]),
+    ],
     variants,
   };
   await writeFile(join(out, "image.json"), `${JSON.stringify(manifest, null, 2)}\n`);

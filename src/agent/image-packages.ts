@@ -27,21 +27,30 @@ const answerSchema = z.array(z.object({ name: z.string(), version: z.string() })
  * apt parses its lists for every question (about a CPU second), so answers are kept in `cacheDir` for as long as the lists stay the same.
  */
 export async function packageResolve(names: readonly string[], cacheDir: string, signal?: AbortSignal): Promise<PackageVersion[]> {
-  const file = join(cacheDir, `.versions-${(await aptFingerprint(names)).slice(0, 16)}.json`);
+  return await packageRemember(names, cacheDir, () => packageAsk(names, signal));
+}
+
+/** The answer to a question, kept for as long as apt would answer the same. */
+export async function packageRemember(
+  question: readonly string[],
+  cacheDir: string,
+  ask: () => Promise<PackageVersion[]>,
+): Promise<PackageVersion[]> {
+  const file = join(cacheDir, `.versions-${(await aptFingerprint(question)).slice(0, 16)}.json`);
   try {
     return answerSchema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch {
     // Not asked before: ask apt.
   }
-  const answer = await packageAsk(names, signal);
+  const answer = await ask();
   const temporary = `${file}.${process.pid}.${randomUUID()}`;
   await writeFile(temporary, JSON.stringify(answer));
   await rename(temporary, file);
   return answer;
 }
 
-async function aptFingerprint(names: readonly string[]): Promise<string> {
-  const hash = createHash("sha256").update(JSON.stringify(names));
+async function aptFingerprint(question: readonly string[]): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(question));
   for (const folder of aptInputs) {
     const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
     for (const entry of entries.filter((candidate) => candidate.isFile()).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -108,20 +117,25 @@ export async function packageUnpack(
   folders: { readonly download: string; readonly target: string },
   signal?: AbortSignal,
 ): Promise<void> {
-  await mkdir(folders.download, { recursive: true });
   await mkdir(folders.target, { recursive: true });
-  if (packages.length === 0) return;
+  await packageDownload(packages, folders.download, signal);
   const options = { timeoutMs: downloadTimeoutMs, ...(signal === undefined ? {} : { signal }) };
+  for (const file of (await readdir(folders.download)).toSorted()) {
+    await exec("dpkg-deb", ["-x", join(folders.download, file), folders.target], options);
+  }
+}
+
+/** Downloads exactly these versions into the folder. `endpoint_unreachable` when that fails. */
+export async function packageDownload(packages: readonly PackageVersion[], folder: string, signal?: AbortSignal): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if (packages.length === 0) return;
   try {
     // apt's unprivileged helper cannot write into our private folder, so it is told to stay root; signatures are checked all the same.
     const args = ["-q", "-o", "APT::Sandbox::User=root", "download", ...packages.map(({ name, version }) => `${name}=${version}`)];
-    await exec("apt-get", args, { ...options, cwd: folders.download });
+    await exec("apt-get", args, { timeoutMs: downloadTimeoutMs, cwd: folder, ...(signal === undefined ? {} : { signal }) });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new AppError("endpoint_unreachable", "Packages for the image cannot be downloaded", { cause });
-  }
-  for (const file of (await readdir(folders.download)).toSorted()) {
-    await exec("dpkg-deb", ["-x", join(folders.download, file), folders.target], options);
   }
 }
 

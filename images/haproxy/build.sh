@@ -1,0 +1,7 @@
+#!/bin/bash
+# Environment: see image-build.ts.
+set -euo pipefail
+. "$IMAGES/common-debian/image.sh"
+tree_finish
+rm -f "$ROOT/etc/haproxy/haproxy.cfg"
+container_pack haproxy
