@@ -8,10 +8,19 @@ export interface GuestMemory {
   context: string | null;
   /** Newest last. */
   log: string[];
+  /** Of a balancer: what it counted, by pool and member. */
+  loads: Map<string, MemberLoad>;
   /** Exit code of the image's hooks. */
   applyExitCode: number;
   /** Status of every HTTP answer. */
   httpStatus: number;
+}
+
+export interface MemberLoad {
+  inFlight: number;
+  total: number;
+  /** Whether its health check ever passed. */
+  wasUp: boolean;
 }
 
 /** The guest's disks. */
@@ -31,10 +40,13 @@ export interface GuestResult {
 
 const logLimitLines = 200;
 
-export const newGuestMemory = (boot: number): GuestMemory => ({ boot, context: null, log: [], applyExitCode: 0, httpStatus: 200 });
+/** What a boot starts with. */
+export const freshBoot = (): Pick<GuestMemory, "context" | "log" | "loads"> => ({ context: null, log: [], loads: new Map() });
 
-const ok = (stdout = ""): GuestResult => ({ exitCode: 0, stdout, stderr: "" });
-const failed = (exitCode: number, stderr: string): GuestResult => ({ exitCode, stdout: "", stderr });
+export const newGuestMemory = (boot: number): GuestMemory => ({ boot, ...freshBoot(), applyExitCode: 0, httpStatus: 200 });
+
+export const ok = (stdout = ""): GuestResult => ({ exitCode: 0, stdout, stderr: "" });
+export const failed = (exitCode: number, stderr: string): GuestResult => ({ exitCode, stdout: "", stderr });
 
 /** Everything that needs no time: /bin/sleep has been waited for by the caller. */
 export function guestRun(argv: readonly string[], stdin: string, memory: GuestMemory, disk: GuestDisk): GuestResult {

@@ -1,8 +1,9 @@
 /** The insides of simulated machines: their memory, their channel, and what they answer. */
 import { AppError } from "#domain/error.ts";
 import { fileRead, fileWritten } from "#providers/sim/disks.ts";
-import { guestRun, newGuestMemory, type GuestMemory, type GuestResult } from "#providers/sim/guest.ts";
+import { freshBoot, guestRun, newGuestMemory, type GuestMemory, type GuestResult } from "#providers/sim/guest.ts";
 import { missing, pause, type Machines } from "#providers/sim/machines.ts";
+import { poolsApplied } from "#providers/sim/pools.ts";
 import type { ChannelRequestWire } from "#providers/sim/wire.ts";
 import type { SimMachine, World } from "#providers/sim/world.ts";
 
@@ -11,7 +12,11 @@ const channelOutputLimitBytes = 1_048_576;
 /** What a connection to a machine meets: nobody, somebody who never says a word, or an HTTP server. */
 export type Answering = "nothing" | "silence" | { readonly httpStatus: number };
 
+/** A program of some guests that acts on their machine. */
+export type GuestProgram = (machine: SimMachine, args: readonly string[]) => GuestResult;
+
 export class Guests {
+  readonly programs = new Map<string, GuestProgram>();
   readonly #world: World;
   readonly #machines: Machines;
   readonly #memories = new Map<string, GuestMemory>();
@@ -37,11 +42,11 @@ export class Guests {
     const machine = this.#world.endpoint(endpoint).machines.get(name);
     if (machine === undefined || machine.contextDigest === null) return "nothing";
     if (machine.power === "paused" || machine.hung) return "silence";
-    return machine.power === "running" ? { httpStatus: this.#memory(machine).httpStatus } : "nothing";
+    return machine.power === "running" ? { httpStatus: this.memory(machine).httpStatus } : "nothing";
   }
 
   behave(endpoint: string, name: string, change: { httpStatus?: number | undefined; applyExitCode?: number | undefined }): void {
-    const memory = this.#memory(this.#machines.any(endpoint, name));
+    const memory = this.memory(this.#machines.any(endpoint, name));
     if (change.httpStatus !== undefined) memory.httpStatus = change.httpStatus;
     if (change.applyExitCode !== undefined) memory.applyExitCode = change.applyExitCode;
   }
@@ -51,13 +56,18 @@ export class Guests {
   }
 
   #run(machine: SimMachine, { argv, stdin }: ChannelRequestWire): GuestResult {
-    const result = guestRun(argv, stdin, this.#memory(machine), {
+    const [path = "", ...args] = argv;
+    const program = this.programs.get(path);
+    if (program !== undefined) return program(machine, args);
+    const result = guestRun(argv, stdin, this.memory(machine), {
       read: (path) => fileRead(machine, path),
       write: (path, text) => this.#written(fileWritten(machine, path, text)),
     });
-    if (result.contextDigest !== undefined && result.contextDigest !== machine.contextDigest) {
-      this.#machines.put({ ...machine, contextDigest: result.contextDigest });
-    }
+    if (result.contextDigest === undefined) return result;
+    const { contextDigest } = result;
+    const pools = poolsApplied(machine.pools, JSON.parse(stdin));
+    const isNew = contextDigest !== machine.contextDigest || JSON.stringify(pools) !== JSON.stringify(machine.pools);
+    if (isNew) this.#machines.put({ ...machine, contextDigest, pools });
     return result;
   }
 
@@ -67,10 +77,10 @@ export class Guests {
   }
 
   /** How a guest was told to behave outlasts its boots, what it holds does not. */
-  #memory(machine: SimMachine): GuestMemory {
+  memory(machine: SimMachine): GuestMemory {
     const memory = this.#memories.get(machine.externalId) ?? newGuestMemory(machine.boots);
     this.#memories.set(machine.externalId, memory);
-    if (memory.boot !== machine.boots) Object.assign(memory, { boot: machine.boots, context: null, log: [] });
+    if (memory.boot !== machine.boots) Object.assign(memory, { boot: machine.boots, ...freshBoot() });
     return memory;
   }
 }

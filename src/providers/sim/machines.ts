@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { AppError } from "#domain/error.ts";
 import { sameOwner } from "#domain/owner.ts";
 import { snapshotReverted, snapshotTaken, volumesSynced } from "#providers/sim/disks.ts";
+import { poolsRestarted } from "#providers/sim/pools.ts";
 import type { MachineRefWire, MachineSpecWire } from "#providers/sim/wire.ts";
 import { blankMachine, type SimMachine, type World } from "#providers/sim/world.ts";
 
@@ -138,8 +139,9 @@ export class Machines {
   /** The applied context lives in the guest's memory, so it is gone whenever the power changes; a pause keeps the memory. */
   power(machine: SimMachine, power: SimMachine["power"], reason: string): SimMachine {
     const keeps = power === "paused" || (machine.power === "paused" && power === "running");
-    const boot = { contextDigest: null, hung: false, boots: machine.boots + (power === "running" ? 1 : 0) };
-    const changed: SimMachine = { ...machine, ...(keeps ? {} : boot), power };
+    const boots = machine.boots + (power === "running" ? 1 : 0);
+    const lost = { contextDigest: null, hung: false, pools: poolsRestarted(machine.pools), boots };
+    const changed: SimMachine = { ...machine, ...(keeps ? {} : lost), power };
     this.put(changed);
     this.#emit(machine.endpoint, { type: "machine", name: machine.name, power, reason });
     return changed;

@@ -2,12 +2,13 @@
  * The simulated fabric. Isolation is a rule over the simulated world (`find`), enforced for probe hosts; reach and exposures carry real
  * bytes: an exposure listens on 127.0.0.1, and a running guest with an applied context answers HTTP.
  */
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { prefixContains } from "#domain/cidr.ts";
 import { AppError } from "#domain/error.ts";
 import { sameOwner, type OwnerMark } from "#domain/owner.ts";
+import type { Balancing } from "#providers/sim/balancing.ts";
 import type { Guests } from "#providers/sim/guests.ts";
 import type { ExposureSpecWire, ReachTargetWire, SegmentSpecWire } from "#providers/sim/wire.ts";
 import type { SimExposure, SimProbe, Station, World } from "#providers/sim/world.ts";
@@ -36,18 +37,12 @@ export class Network {
   readonly #guests: HttpServer;
   readonly #guestOf = new WeakMap<object, { readonly endpoint: string; readonly name: string }>();
 
-  constructor(world: World, insides: Guests) {
+  constructor(world: World, insides: Guests, balancing: Balancing) {
     this.#world = world;
     this.#insides = insides;
-    this.#guests = createHttpServer((request, response) => {
-      const guest = this.#guestOf.get(request.socket);
-      const answer = guest === undefined ? "nothing" : insides.answering(guest.endpoint, guest.name);
-      if (answer === "silence") return;
-      // The machine may have stopped since the connection was made.
-      if (guest === undefined || answer === "nothing") return void request.socket.destroy();
-      const page = request.url === "/health" ? "ok\n" : `simulated ${guest.name}\n`;
-      response.writeHead(answer.httpStatus, { "content-type": "text/plain", "content-length": Buffer.byteLength(page) }).end(page);
-    });
+    this.#guests = createHttpServer((request, response) => void this.#respond(balancing, request, response));
+    // A client that pauses must not find its connection closed under its next request.
+    this.#guests.keepAliveTimeout = 0;
   }
 
   /** Listens again for the exposures of the journal. A port somebody took meanwhile is a failure to start. */
@@ -134,6 +129,18 @@ export class Network {
     if (station === null || !this.#answers(station, port)) return null;
     if ("machine" in station) return `simulated ${station.machine.name}\n`;
     return this.#world.probes.get(station.probe)?.listeners[String(port)] ?? null;
+  }
+
+  async #respond(balancing: Balancing, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const guest = this.#guestOf.get(request.socket);
+    if (guest === undefined) return void request.socket.destroy();
+    const hungUp = new AbortController();
+    response.on("close", () => hungUp.abort());
+    const page = await balancing.page(guest.endpoint, guest.name, request.url ?? "/", hungUp.signal);
+    if (page === "silence" || response.destroyed) return;
+    // The machine may have stopped since the connection was made.
+    if (page === "nothing") return void request.socket.destroy();
+    response.writeHead(page.status, { "content-type": "text/plain", "content-length": Buffer.byteLength(page.text) }).end(page.text);
   }
 
   #find(from: SimProbe, address: string, port: number): Station | null {

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { AppError, errorCodes, isAppError, type ErrorCode } from "#domain/error.ts";
 import { adminOperations } from "#providers/sim/admin.ts";
 import { Faults } from "#providers/sim/faults.ts";
+import { Balancing } from "#providers/sim/balancing.ts";
 import { Damage } from "#providers/sim/damage.ts";
 import { Guests } from "#providers/sim/guests.ts";
 import { Images } from "#providers/sim/images.ts";
@@ -45,7 +46,9 @@ export class SimServer {
     this.images = new Images(this.world);
     this.guests = new Guests(this.world, this.machines);
     this.damage = new Damage(this.world, this.machines);
-    this.network = new Network(this.world, this.guests);
+    const balancing = new Balancing(this.world, this.machines, this.guests);
+    this.guests.programs.set("/usr/lib/stratiform/balancer", (machine, args) => balancing.run(machine, args));
+    this.network = new Network(this.world, this.guests, balancing);
     this.#fabric = fabricOperations(this.network);
     this.#admin = adminOperations(this);
     this.#http = createServer((request, response) => void this.#serve(request, response));

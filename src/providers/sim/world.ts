@@ -24,6 +24,22 @@ export interface SimSnapshot {
   readonly volumes: readonly SimVolume[];
 }
 
+export interface SimMember {
+  readonly name: string;
+  readonly address: string;
+  readonly draining: boolean;
+}
+
+/** What a machine that balances spreads requests over. */
+export interface SimPool {
+  readonly name: string;
+  readonly port: number;
+  readonly healthPath: string | null;
+  /** Of the context that was applied last: all there is after a start. */
+  readonly applied: readonly { readonly name: string; readonly address: string }[];
+  readonly members: readonly SimMember[];
+}
+
 export interface SimMachine extends Omit<MachineSpecWire, "owner" | "image" | "volumes"> {
   readonly endpoint: string;
   readonly owner: OwnerMark | null;
@@ -40,6 +56,7 @@ export interface SimMachine extends Omit<MachineSpecWire, "owner" | "image" | "v
   readonly files: SimFiles;
   readonly volumes: readonly SimVolume[];
   readonly snapshots: readonly SimSnapshot[];
+  readonly pools: readonly SimPool[];
   /** Records an inventory reads; null where nobody wrote any. */
   readonly createdAt: string | null;
   readonly description: string | null;
@@ -54,6 +71,7 @@ export const blankMachine = {
   files: {},
   volumes: [],
   snapshots: [],
+  pools: [],
   createdAt: null,
   description: null,
   user: null,
