@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
+import type { ConsoleFind } from "#api/console.ts";
 import { startApi } from "#api/server.ts";
 import type { Platform } from "#app/context.ts";
 import { EndpointRegistry } from "#app/endpoint-registry.ts";
@@ -68,6 +69,8 @@ export interface ControlPlaneOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly engine?: EngineSettings;
+  /** Where the built console is; default: nowhere, and a page says so. */
+  readonly findConsole?: ConsoleFind;
   /** Added to, or by the same name in place of, the built-in processes. */
   readonly processes?: readonly ProcessDefinition<unknown>[];
 }
@@ -155,7 +158,8 @@ async function openApi(platform: Platform, options: ControlPlaneOptions, clock: 
   const host = options.host ?? "127.0.0.1";
   const port = options.port ?? 7080;
   try {
-    return await startApi({ platform, host, port, log: options.log, clock });
+    const { log, findConsole } = options;
+    return await startApi({ platform, host, port, log, clock, ...(findConsole === undefined ? {} : { findConsole }) });
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") throw cause;

@@ -1,6 +1,7 @@
 /**
  * The HTTP edge: a thin layer that turns requests into calls of use cases and their results into answers. Every route but `/healthz`
- * asks for a token before anything else, so without one nobody learns even which routes there are.
+ * asks for a token before anything else, so without one nobody learns even which routes there are. What no route takes and a browser
+ * shows is the console's (`console.ts`).
  *
  * A request passes: id, limits, token, rate; parse (`validation.ts`); once-only (`once.ts`); the use case; the compiled serializer.
  * Every failure on the way becomes a problem document in one place.
@@ -15,6 +16,7 @@ import { databaseTrouble, isReady } from "#app/request.ts";
 import { authenticate } from "#app/session.ts";
 import { actorOf, makeLimits } from "#api/access.ts";
 import { EventHead } from "#api/event-stream.ts";
+import { answerConsole, consoleNotBuilt, isForConsole, registerConsole, type ConsoleFind } from "#api/console.ts";
 import { apiLimits } from "#api/limits.ts";
 import { OnceOnly } from "#api/once.ts";
 import { openapiDocument } from "#api/openapi.ts";
@@ -34,6 +36,8 @@ export interface ApiOptions {
   readonly clock: Clock;
   /** Version of the product, for the OpenAPI document. */
   readonly version?: string;
+  /** Where the built console is; default: nowhere. */
+  readonly findConsole?: ConsoleFind;
 }
 
 export interface Api {
@@ -55,7 +59,7 @@ interface Visit {
 }
 
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { platform, log, clock } = options;
+  const { platform, log, clock, findConsole = consoleNotBuilt } = options;
   const app = fastify({
     logger: false,
     bodyLimit: apiLimits.bodyBytes,
@@ -98,7 +102,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
   // Only JSON is taken; a body of any other kind is refused by the framework with 415.
   app.removeContentTypeParser("text/plain");
-  guard(app, scope, visits, recorder);
+  const isOpen = (request: FastifyRequest) => openPaths.has(request.routeOptions.url ?? "") || isForConsole(request, findConsole);
+  registerConsole(app);
+  guard(app, scope, { visits, recorder, isOpen });
+  answerUnknown(app, findConsole);
   answerErrors(app, log);
   registerPlain(app, scope, options.version ?? "0.1.0");
   registerAll(app, scope);
@@ -123,14 +130,21 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
 }
 
+interface GuardParts {
+  readonly visits: WeakMap<FastifyRequest, Visit>;
+  readonly recorder: RequestRecorder;
+  /** Whether it is answered without a token. */
+  isOpen(request: FastifyRequest): boolean;
+}
+
 /** Hooks around every route, unknown ones included. */
-function guard(app: FastifyInstance, scope: ApiScope, visits: WeakMap<FastifyRequest, Visit>, recorder: RequestRecorder): void {
+function guard(app: FastifyInstance, scope: ApiScope, { visits, recorder, isOpen }: GuardParts): void {
   const { limits, platform } = scope;
   app.addHook("onRequest", async (request, reply) => {
     const visit: Visit = {};
     visits.set(request, visit);
     reply.header("x-request-id", request.id).header("cache-control", "no-store").header("x-content-type-options", "nosniff");
-    if (openPaths.has(request.routeOptions.url ?? "")) return;
+    if (isOpen(request)) return;
     visit.leave = limits.requests.enter("");
     try {
       visit.actor = await actorOf(platform, request.headers.authorization);
@@ -143,7 +157,7 @@ function guard(app: FastifyInstance, scope: ApiScope, visits: WeakMap<FastifyReq
   app.addHook("onResponse", async (request, reply) => {
     const visit = visits.get(request);
     visit?.leave?.();
-    if (openPaths.has(request.routeOptions.url ?? "")) return;
+    if (isOpen(request)) return;
     recorder.add({
       id: request.id,
       principalId: visit?.actor?.principalId ?? null,
@@ -157,12 +171,16 @@ function guard(app: FastifyInstance, scope: ApiScope, visits: WeakMap<FastifyReq
   app.addHook("onRequestAbort", async (request) => visits.get(request)?.leave?.());
 }
 
-function answerErrors(app: FastifyInstance, log: Log): void {
-  app.setNotFoundHandler(() => {
+function answerUnknown(app: FastifyInstance, findConsole: ConsoleFind): void {
+  app.setNotFoundHandler((request, reply) => {
+    if (isForConsole(request, findConsole)) return answerConsole(request, reply, findConsole);
     throw new AppError("not_found", "there is no such route", {
       detail: [{ constraint: "a request names a route of the API", source: "OpenAPI document", nearest: "see /v1/openapi.json" }],
     });
   });
+}
+
+function answerErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((thrown, request, reply) => sendProblem(databaseTrouble(thrown), request, reply, log));
 }
 

@@ -11,6 +11,8 @@ export interface FollowOptions extends ClientOptions {
   readonly signal?: AbortSignal;
   /** How long a server may be away; default 60 000. */
   readonly patienceMs?: number;
+  /** Told true when the server is heard and false when it is lost; perhaps several times in a row the same. */
+  readonly onContact?: (isThere: boolean) => void;
 }
 
 const firstPauseMs = 200;
@@ -28,6 +30,7 @@ export async function* followEvents(options: FollowOptions): AsyncGenerator<Even
       for await (const message of readStream(options, cursor)) {
         lastContact = Date.now();
         pauseMs = firstPauseMs;
+        options.onContact?.(true);
         if (message.id !== null) cursor = message.id;
         if (message.event !== null) yield message.event;
       }
@@ -36,6 +39,8 @@ export async function* followEvents(options: FollowOptions): AsyncGenerator<Even
       if (error instanceof ProblemError && !error.problem.retryable) throw error;
       if (Date.now() - lastContact > patienceMs) throw error instanceof ProblemError ? error : new UnreachableError(options.url, error);
     }
+    if (isOver()) return;
+    options.onContact?.(false);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
   }
@@ -54,11 +59,25 @@ async function* readStream(options: FollowOptions, cursor: number | "latest"): A
   });
   if (!response.ok) throw await problemOf(response, options.url);
   let rest = "";
-  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+  for await (const chunk of chunksOf(response.body!.pipeThrough(new TextDecoderStream()))) {
     const blocks = (rest + chunk).split("\n\n");
     // What follows the last empty line is not complete yet.
     rest = blocks.pop()!;
     for (const block of blocks) yield parseBlock(block);
+  }
+}
+
+/** Not every browser can iterate a stream. */
+async function* chunksOf(stream: ReadableStream<string>): AsyncGenerator<string> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
   }
 }
 

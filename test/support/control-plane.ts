@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { tokenHash, makeToken } from "#app/session.ts";
 import type { Platform } from "#app/context.ts";
 import type { Log } from "#domain/context.ts";
-import { startControlPlane } from "#main.ts";
+import { type ControlPlaneOptions, startControlPlane } from "#main.ts";
 import { SimControl, type SimDump } from "#providers/sim/control.ts";
 import { ask, makeClient, type Schemas, type StratiformClient } from "#sdk/client.ts";
 import { migrations } from "#store/migrations/all.ts";
@@ -62,6 +62,8 @@ export interface TestControlPlaneOptions {
   readonly endpoints?: readonly string[];
   /** True: the database it would bring along, in its home and as durable as in production. Default: a quick one beside it. */
   readonly ownDatabase?: boolean;
+  /** The built console, for tests in a browser. */
+  readonly findConsole?: NonNullable<ControlPlaneOptions["findConsole"]>;
 }
 
 export async function startTestControlPlane(options: TestControlPlaneOptions = {}): Promise<TestControlPlane> {
@@ -70,7 +72,11 @@ export async function startTestControlPlane(options: TestControlPlaneOptions = {
   const logged: string[] = [];
   const postgres = options.ownDatabase === true ? null : await startTestPostgres(migrations);
   const database = postgres === null ? {} : { databaseUrl: await postgres.createDatabase() };
-  const [site, plane] = await Promise.all([startSim(paths), startControlPlane({ home, port: 0, log: capturingLog(logged), ...database })]);
+  const served = options.findConsole === undefined ? {} : { findConsole: options.findConsole };
+  const [site, plane] = await Promise.all([
+    startSim(paths),
+    startControlPlane({ home, port: 0, log: capturingLog(logged), ...database, ...served }),
+  ]);
   const token = readFileSync(plane.tokenFile, "utf8").trim();
   const client = makeClient({ url: plane.url, token });
   const sim = new SimControl(paths.socket);

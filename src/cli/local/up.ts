@@ -1,6 +1,7 @@
 /** `strat up`: one control-plane process in the foreground, with the database it brings along unless it is given one. */
 import type { Command } from "commander";
 import { wholeNumber } from "#cli/command.ts";
+import { OwnConsole } from "#cli/local/console-build.ts";
 import { untilStopped } from "#cli/local/stop-signal.ts";
 import { homeFolder } from "#cli/session.ts";
 import { makeLog, type LogLevel } from "#lib/log.ts";
@@ -30,14 +31,18 @@ export function registerUp(program: Command): void {
 
 async function up(options: UpOptions): Promise<void> {
   const { startControlPlane } = await import("#main.ts");
+  const log = makeLog({ name: "control-plane", level: options.logLevel });
+  const console = new OwnConsole(log);
   const databaseUrl = options.databaseUrl ?? process.env["DATABASE_URL"];
   const controlPlane = await startControlPlane({
     home: options.home,
     host: options.host,
     port: options.port,
-    log: makeLog({ name: "control-plane", level: options.logLevel }),
+    log,
+    findConsole: console.find,
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
   });
+  console.build();
   const { url, tokenFile } = controlPlane;
   process.stdout.write(
     options.json === true
@@ -45,5 +50,6 @@ async function up(options: UpOptions): Promise<void> {
       : `Stratiform at ${url}\nadmin token in ${tokenFile}\n`,
   );
   await untilStopped();
+  console.close();
   await controlPlane.close();
 }
