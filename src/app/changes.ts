@@ -4,6 +4,8 @@
  */
 import { AppError } from "#domain/error.ts";
 import type { Change } from "#domain/change.ts";
+import type { Drift } from "#domain/drift.ts";
+import { canonicalJson, type Json } from "#domain/json.ts";
 import type { Clock } from "#domain/context.ts";
 import { formatId } from "#domain/id.ts";
 import type { DesiredMachine } from "#domain/plan.ts";
@@ -50,7 +52,7 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
     case "machine.healthy": {
       const machine = await machineByName(tx, vapp.id, change.machine);
       if (machine === undefined) return;
-      await machineUpdate(tx, machine.id, { healthy_at: new Date(ctx.clock.now()) });
+      await machineUpdate(tx, machine.id, { healthy_at: new Date(ctx.clock.now()), unhealthy_since: null });
       const fact = { layer: "application", name: "health", value: "healthy", source: "probe" } as const;
       await factPutMany(tx, [{ subjectId: machine.id, fact }], new Date(ctx.clock.now()));
       return;
@@ -92,6 +94,7 @@ async function machineObserved(ctx: ChangeContext, tx: Tx, vapp: VappRow, change
   if (machine === undefined) return;
   // The machine before its facts, as samplers lock them.
   await machineInState(ctx, tx, vapp, machine, change.power);
+  await machineDrifted(ctx, tx, vapp, machine, change.drift);
   await factPutMany(
     tx,
     change.facts.map((fact) => ({ subjectId: machine.id, fact })),
@@ -108,7 +111,11 @@ export async function machineInState(
   state: MachineRow["state"],
 ): Promise<void> {
   if (machine.state === state) return;
-  await machineUpdate(tx, machine.id, { state, state_at: databaseTime as never, ...(state === "running" ? {} : { healthy_at: null }) });
+  await machineUpdate(tx, machine.id, {
+    state,
+    state_at: databaseTime as never,
+    ...(state === "running" ? {} : { healthy_at: null, unhealthy_since: null }),
+  });
   if (state === "running" && machine.desired === "running") await ledgerAppend(tx, machineLedger(vapp, machine, "running", ctx.source));
   if (state === "stopped" || state === "crashed" || state === "missing")
     await ledgerAppend(tx, machineLedger(vapp, machine, "stopped", ctx.source));
@@ -122,6 +129,27 @@ export async function machineInState(
   });
 }
 
+/** The machine differs from its specification like this, or no longer. Does nothing when that is known. */
+export async function machineDrifted(
+  ctx: ChangeContext,
+  tx: Tx,
+  vapp: VappRow,
+  machine: MachineRow,
+  drift: readonly Drift[],
+): Promise<void> {
+  const before = canonicalJson(machine.drift ?? []);
+  if (canonicalJson(drift) === before) return;
+  await machineUpdate(tx, machine.id, { drift: drift.length === 0 ? null : JSON.stringify(drift) });
+  await eventInsert(tx, {
+    id: newId("machine", ctx.clock),
+    organizationId: vapp.organization_id,
+    vappId: vapp.id,
+    type: drift.length === 0 ? "machine.conforming" : "machine.drifted",
+    subject: formatId("machine", machine.id),
+    data: { machine: machine.name, drift: drift as unknown as Json, source: ctx.source },
+  });
+}
+
 /** Gone from its endpoint: addresses are free again, charging ends for good, the row stays as history. */
 export async function machineRemoved(ctx: ChangeContext, tx: Tx, vapp: VappRow, name: string): Promise<void> {
   const machine = await machineByName(tx, vapp.id, name);
@@ -129,5 +157,5 @@ export async function machineRemoved(ctx: ChangeContext, tx: Tx, vapp: VappRow, 
   await ledgerAppend(tx, machineLedger(vapp, machine, "released", ctx.source));
   await addressesRelease(tx, machine.id);
   await factDelete(tx, machine.id);
-  await machineUpdate(tx, machine.id, { state: "deleted", desired: "deleted", healthy_at: null });
+  await machineUpdate(tx, machine.id, { state: "deleted", desired: "deleted", healthy_at: null, unhealthy_since: null, drift: null });
 }

@@ -2,6 +2,7 @@
 import type { Offering } from "#domain/blueprint.ts";
 import type { RenderedVapp } from "#domain/blueprint-render.ts";
 import { tcgOverheadMiB } from "#domain/placement-candidate.ts";
+import type { Drift } from "#domain/drift.ts";
 import type { DesiredMachine, EndpointChoice, ImageChoice, MachineOfVapp, PlanFacts, VappOfPlan } from "#domain/plan.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { Platform } from "#app/context.ts";
@@ -125,5 +126,12 @@ async function readVapp(db: Database, vapp: VappRow): Promise<VappOfPlan> {
 }
 
 function machineOfPlan(row: Awaited<ReturnType<typeof machineList>>[number]): MachineOfVapp {
-  return { ...(row.spec as unknown as DesiredMachine), id: row.id, endpointName: row.endpoint_name, state: row.state };
+  return {
+    ...(row.spec as unknown as DesiredMachine),
+    id: row.id,
+    endpointName: row.endpoint_name,
+    state: row.state,
+    drift: (row.drift ?? []) as unknown as Drift[],
+    hung: row.unhealthy_since !== null,
+  };
 }

@@ -90,7 +90,7 @@ async function settleVapp(ctx: Source, tx: Tx, vapp: VappRow, outcome: RunOutcom
   }
   await releaseRemoved(tx, vapp, outcome);
   const machines = await machineList(tx, [vapp.id]);
-  const state = desired === "stopped" ? "stopped" : machines.every((machine) => machine.state === "running") ? "active" : "degraded";
+  const state = desired === "stopped" ? "stopped" : machines.every(isWell) ? "active" : "degraded";
   await vappUpdate(tx, vapp.id, {
     run_id: null,
     desired,
@@ -129,6 +129,11 @@ async function settleMachine(ctx: Source, tx: Tx, vapp: VappRow, machine: Machin
   if (machine.desired === desired) return;
   // Charging ended when the stop was accepted; a machine that runs on after all is charged again.
   if (desired === "running" && machine.state === "running") await ledgerAppend(tx, machineLedger(vapp, machine, "running", ctx.source));
+}
+
+/** Runs as specified, and nothing says that it does not answer. */
+export function isWell(machine: Pick<MachineRow, "state" | "desired" | "drift" | "unhealthy_since">): boolean {
+  return machine.state === machine.desired && machine.drift === null && machine.unhealthy_since === null;
 }
 
 /** What is true again decides what is held; a specification nobody carried out is forgotten. */

@@ -72,6 +72,7 @@ function stepContext(platform: Platform, ctx: EngineStepContext, vappId: string)
     vappId,
     stepId: ctx.stepId,
     attempt: ctx.attempt,
+    woken: ctx.woken,
     output: (stepId) => ctx.outputs(stepId),
     async channel(machine, command) {
       const row = await theMachine(platform, vappId, machine);

@@ -2,6 +2,7 @@
  * What a step or a sampler learned, as data: written to the database in one transaction with its journal row or fact.
  * Machines, segments and exposures are named as in the vApp.
  */
+import type { Drift } from "#domain/drift.ts";
 import type { Layer } from "#domain/fact.ts";
 import type { Json } from "#domain/json.ts";
 
@@ -10,7 +11,9 @@ export type PowerState = "running" | "stopped" | "paused" | "crashed" | "unknown
 export type Change =
   | { readonly type: "segment.realised"; readonly segment: string; readonly attachment: string }
   | { readonly type: "segment.removed"; readonly segment: string }
-  | { readonly type: "machine.observed"; readonly machine: string; readonly power: PowerState; readonly facts: readonly FactInput[] }
+  | { readonly type: "machine.observed"; readonly machine: string; readonly power: PowerState; readonly facts: readonly FactInput[];
+      /** What differs from the specification; empty when nothing does. */
+      readonly drift: readonly Drift[] }
   | { readonly type: "machine.healthy"; readonly machine: string }
   | { readonly type: "machine.removed"; readonly machine: string }
   /** Its size or its volumes are now these; charged so from now on. */

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { RenderedVapp } from "#domain/blueprint-render.ts";
 import type { Offering } from "#domain/blueprint.ts";
 import type { PowerState } from "#domain/change.ts";
+import type { Drift } from "#domain/drift.ts";
 import type { Json } from "#domain/json.ts";
 
 export const planLimits = { steps: 2_000, machines: 200, lifetimeMs: 60 * 60 * 1000 } as const;
@@ -107,6 +108,9 @@ export interface MachineOfVapp extends DesiredMachine {
   readonly id: string;
   readonly endpointName: string;
   readonly state: PowerState | "planned" | "missing" | "deleted";
+  readonly drift: readonly Drift[];
+  /** It runs and has not answered its health check for a while. */
+  readonly hung: boolean;
 }
 
 export interface SnapshotOfVapp extends DesiredSnapshot {

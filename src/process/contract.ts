@@ -15,6 +15,7 @@ import type { Change } from "#domain/change.ts";
 import type { CallContext } from "#domain/context.ts";
 import type { Json } from "#domain/json.ts";
 import type { DesiredVapp, PlanFacts } from "#domain/plan.ts";
+import type { WaitCondition } from "#domain/saga.ts";
 
 /** One action of a plan. */
 export interface Step {
@@ -71,6 +72,12 @@ export interface StepResult {
   readonly changes: readonly Change[];
 }
 
+/** Ends the attempt and frees everything it holds until the condition is met; then `do` is called again with `ctx.woken`. */
+export interface StepWait {
+  readonly wait: WaitCondition;
+  readonly changes?: readonly Change[];
+}
+
 export interface ChannelReply {
   readonly exitCode: number;
   readonly stdout: string;
@@ -83,6 +90,8 @@ export interface StepContext extends CallContext {
   readonly stepId: string;
   /** 1 for the first attempt in this control-plane process. */
   readonly attempt: number;
+  /** What woke this step: the payload of an event, a person's decision; null after a timer, undefined when it never waited. */
+  readonly woken: Json | undefined;
   /** Output of a step that already succeeded in this run, or null. */
   output(stepId: string): Json | null;
   /** Runs a command in a machine of this vApp, by its name. */
@@ -103,7 +112,7 @@ export interface StepKind<I, O extends Json> {
   readonly attemptTimeoutMs: number;
   /** Limit of all attempts together, in milliseconds. */
   readonly deadlineMs: number;
-  do(ctx: StepContext, input: I): Promise<StepResult & { readonly output: O }>;
+  do(ctx: StepContext, input: I): Promise<(StepResult & { readonly output: O }) | StepWait>;
   /** `irreversible`: nothing can bring it back; `nothing`: it left nothing behind. */
   readonly undo: Undo<I> | "irreversible" | "nothing";
 }

@@ -165,11 +165,12 @@ export interface ChannelResult {
   readonly truncated: boolean;
 }
 
-/** A life-cycle event as it came in. `power` is what the event says, not a second look. */
+/** An event as it came in: what the event says, not a second look. */
 export interface MachineEvent {
   readonly type: "machine";
   readonly name: string;
-  readonly power: MachinePower | "removed";
+  /** Null: something else about the machine changed (a NIC, its memory, a volume), so that somebody should look. */
+  readonly power: MachinePower | "removed" | null;
   readonly reason: string;
 }
 
@@ -224,7 +225,7 @@ export interface Provider {
   /** Serial console as a byte stream; `capability_missing` where there is none. */
   consoleOpen(ctx: CallContext, ref: MachineRef): Promise<Duplex>;
 
-  /** Delivers events until `ctx.signal` aborts (then resolves) or the connection is lost (then rejects). Resolves `onReady` once subscribed. */
+  /** Delivers events (of machines of ours at least) until `ctx.signal` aborts (then resolves) or the connection is lost (then rejects). Resolves `onReady` once subscribed. */
   watch(ctx: CallContext, onEvent: (event: MachineEvent) => void, onReady: () => void): Promise<void>;
 
   /** Closes connections. Nothing at the endpoint changes. */

@@ -192,6 +192,10 @@ export interface MachineTable {
   spec: JsonColumn;
   /** The specification an order in flight asks for. */
   wanted: NullableJsonColumn;
+  /** Differences found at the endpoint (domain/drift.ts); null when there are none. */
+  drift: NullableJsonColumn;
+  /** Since when a running machine does not answer its health check. */
+  unhealthy_since: MaybeAt;
   reason: string;
   desired: "running" | "stopped" | "deleted";
   state: MachineState;
@@ -239,6 +243,14 @@ export interface ExposureTable {
   ledger_seq: Generated<number>;
   created_at: At;
   released_at: MaybeAt;
+}
+export interface DecisionTable {
+  run_id: string;
+  step_id: string;
+  principal_id: string;
+  decision: "confirm" | "refuse";
+  reason: string;
+  at: At;
 }
 export interface SnapshotTable {
   id: string;
@@ -350,6 +362,7 @@ export interface CoreSchema {
   exposure: ExposureTable;
   secret: SecretTable;
   snapshot: SnapshotTable;
+  decision: DecisionTable;
   fact: FactTable;
   event: EventTable;
   ledger: LedgerTable;

@@ -160,9 +160,12 @@ export function machineInsert(
 export function machineUpdate(
   tx: Tx,
   id: string,
-  set: Partial<Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at" | "size" | "vcpus" | "memory_mib">> & {
+  set: Partial<
+    Pick<MachineRow, "state" | "desired" | "healthy_at" | "released_at" | "state_at" | "size" | "vcpus" | "memory_mib" | "unhealthy_since">
+  > & {
     spec?: string;
     wanted?: string | null;
+    drift?: string | null;
   },
 ) {
   return tx.updateTable("machine").set(set).where("id", "=", id).execute();
@@ -232,6 +235,16 @@ export function addressList(db: Database, machineIds: readonly string[]) {
     ])
     .where("address.machine_id", "in", machineIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...machineIds])
     .orderBy("segment.name")
+    .execute();
+}
+
+/** The NICs some machines are to have, with what their segments are called at the site. */
+export function nicList(db: Database, machineIds: readonly string[]) {
+  return db
+    .selectFrom("address")
+    .innerJoin("segment", "segment.id", "address.segment_id")
+    .select(["address.machine_id", "address.mac", "segment.attachment"])
+    .where("address.machine_id", "in", machineIds.length === 0 ? ["00000000-0000-0000-0000-000000000000"] : [...machineIds])
     .execute();
 }
 

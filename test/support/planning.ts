@@ -96,6 +96,8 @@ function machine(over: Partial<MachineOfVapp>): MachineOfVapp {
     segments: ["lan"],
     health: { http: { port: 80, path: "/health" } },
     state: "running",
+    drift: [],
+    hung: false,
     ...over,
   };
 }

@@ -6,17 +6,20 @@
  */
 import type { FactInput } from "#domain/change.ts";
 import type { CallContext } from "#domain/context.ts";
+import { driftOf, type Drift } from "#domain/drift.ts";
 import { isAppError } from "#domain/error.ts";
+import { canonicalJson } from "#domain/json.ts";
+import type { DesiredMachine } from "#domain/plan.ts";
 import type { MachineEvent, MachineFacts } from "#provider/contract.ts";
-import { machineInState } from "#app/changes.ts";
+import { machineDrifted, machineInState } from "#app/changes.ts";
 import type { Platform } from "#app/context.ts";
 import { describeEndpoint } from "#app/endpoint.ts";
-import { machineObserved } from "#app/steps/machine.ts";
+import { isWell } from "#app/run-finish.ts";
+import { observedFacts } from "#app/steps/machine.ts";
+import { machineRef } from "#app/steps/realised.ts";
 import { transact, type Tx } from "#store/database.ts";
-import { endpointList } from "#store/site.ts";
-import { factPutMany, machineList, machinesHeld, machinesOfEndpoint, vappLock, vappUpdate, type MachineRow } from "#store/vapp.ts";
-
-type EndpointRow = Awaited<ReturnType<typeof endpointList>>[number];
+import { endpointList, type EndpointRow } from "#store/site.ts";
+import { factPutMany, machineList, machinesHeld, machinesOfEndpoint, nicList, vappLock, vappUpdate, type MachineRow } from "#store/vapp.ts";
 
 /** A watch whose keeper has not come by for this long is no longer the leader's and ends itself. */
 const keeperSilenceMs = 10_000;
@@ -34,9 +37,12 @@ export class MachineWatches {
 
   async tick(ctx: CallContext): Promise<void> {
     this.#tickedAt = ctx.clock.now();
-    for (const endpoint of await endpointList(this.#platform.database)) {
+    const endpoints = await managedEndpoints(this.#platform);
+    for (const endpoint of endpoints) {
       if (!this.#open.has(endpoint.id)) this.#subscribe(ctx, endpoint);
     }
+    const known = new Set(endpoints.map(({ id }) => id));
+    for (const [id, controller] of this.#open) if (!known.has(id)) controller.abort();
   }
 
   close(): void {
@@ -73,19 +79,25 @@ export class MachineWatches {
     const machine = (await machinesOfEndpoint(this.#platform.database, endpoint.id)).find((row) => row.external_name === event.name);
     if (machine === undefined) return;
     const source = sourceOf(this.#platform, endpoint);
+    if (event.power === null) return lookAgain(this.#platform, ctx, endpoint, machine);
     const power = event.power === "removed" ? "missing" : event.power;
     const fact: FactInput = { layer: "processing", name: "power", value: power, source };
     await transact(this.#platform.database, ctx, async (tx) => {
       // The vApp's lock first, as in every transaction that changes one.
-      await noticeState(ctx, tx, machine, power, `${source} event ${event.reason}`);
+      await notice(ctx, tx, machine, { state: power }, `${source} event ${event.reason}`);
       await factsKeep(tx, [{ subjectId: machine.id, fact }], ctx.clock.now());
     });
   }
 }
 
+/** Where we only observe there is nothing of ours to look for. */
+async function managedEndpoints(platform: Platform): Promise<EndpointRow[]> {
+  return (await endpointList(platform.database)).filter(({ mode }) => mode === "manage");
+}
+
 /** Looks at every endpoint side by side; one that does not answer is marked and does not hold up the others. */
 export async function sampleEndpoints(platform: Platform, ctx: CallContext): Promise<void> {
-  const endpoints = await endpointList(platform.database);
+  const endpoints = await managedEndpoints(platform);
   await Promise.all(
     endpoints.map(async (endpoint) => {
       try {
@@ -107,20 +119,75 @@ export async function describeEndpoints(platform: Platform, ctx: CallContext): P
   await Promise.all(endpoints.map((endpoint) => describeEndpoint({ ...timed(ctx), platform }, endpoint, record)));
 }
 
+/** Facts of this many machines are written in one transaction: locks are short, whatever the size of the endpoint. */
+const machinesPerTransaction = 200;
+
 async function sampleEndpoint(platform: Platform, ctx: CallContext, endpoint: EndpointRow): Promise<void> {
   const startedAt = ctx.clock.now();
   const seen = new Map((await platform.endpoints.providerOf(endpoint).machineList(timed(ctx))).map((facts) => [facts.name, facts]));
-  const rows = await machinesOfEndpoint(platform.database, endpoint.id);
+  // In the order of their ids, so that two looks at once take the rows in the same order.
+  const rows = (await machinesOfEndpoint(platform.database, endpoint.id)).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  for (let from = 0; from < rows.length; from += machinesPerTransaction) {
+    await sampleMachines(platform, ctx, endpoint, rows.slice(from, from + machinesPerTransaction), seen, startedAt);
+  }
+}
+
+/** One machine, because an event said that something about it changed. */
+async function lookAgain(platform: Platform, ctx: CallContext, endpoint: EndpointRow, row: MachineRow): Promise<void> {
+  const startedAt = ctx.clock.now();
+  const facts = await platform.endpoints.providerOf(endpoint).machineObserve(timed(ctx), machineRef(platform, row));
+  const seen = new Map(facts === null ? [] : [[facts.name, facts] as const]);
+  await sampleMachines(platform, ctx, endpoint, [row], seen, startedAt);
+}
+
+async function sampleMachines(
+  platform: Platform,
+  ctx: CallContext,
+  endpoint: EndpointRow,
+  rows: readonly MachineRow[],
+  seen: ReadonlyMap<string, MachineFacts>,
+  startedAt: number,
+): Promise<void> {
   const source = sourceOf(platform, endpoint);
-  const facts = rows.flatMap((row) => factsOf(platform, row, seen.get(row.external_name), source));
+  const ours = new Map(rows.map((row) => [row.id, oursOf(platform, row, seen.get(row.external_name))]));
+  const facts = rows.flatMap((row) => {
+    const found = ours.get(row.id);
+    return found == null ? [] : observedFacts(source, found).map((fact) => ({ subjectId: row.id, fact }));
+  });
   await transact(platform.database, ctx, (tx) => factsKeep(tx, facts, startedAt));
+  const nics = Map.groupBy(
+    await nicList(
+      platform.database,
+      rows.map(({ id }) => id),
+    ),
+    ({ machine_id }) => machine_id,
+  );
   for (const row of rows) {
     // Changed since we looked: what we saw may be older than what is known.
     if (row.state === "planned" || row.state === "deleted" || row.state_at.getTime() >= startedAt) continue;
-    const found = seen.get(row.external_name);
-    const state = found?.owner?.object === row.id ? found.power : "missing";
-    if (state !== row.state) await transact(platform.database, ctx, (tx) => noticeState(ctx, tx, row, state, source, startedAt));
+    const found = ours.get(row.id) ?? null;
+    const state = found?.power ?? "missing";
+    const drift = found === null ? row.drift : driftSeen(row, found, nics.get(row.id) ?? []);
+    if (state === row.state && canonicalJson(drift) === canonicalJson(row.drift)) continue;
+    await transact(platform.database, ctx, (tx) => notice(ctx, tx, row, { state, drift: (drift ?? []) as never }, source, startedAt));
   }
+}
+
+/** Null when it is missing or somebody else's. */
+function oursOf(platform: Platform, row: MachineRow, found: MachineFacts | undefined): MachineFacts | null {
+  return found?.owner?.object === row.id && found.owner.installation === platform.installationId ? found : null;
+}
+
+/** Null when there is none. What a repair could not bring back stays stuck until it is gone. */
+function driftSeen(row: MachineRow, found: MachineFacts, nics: Awaited<ReturnType<typeof nicList>>): Drift[] | null {
+  const spec = row.spec as unknown as DesiredMachine;
+  const desired = { ...spec, nics: nics.map(({ mac, attachment }) => ({ mac, attachment: attachment ?? "" })) };
+  const known = (row.drift ?? []) as unknown as Drift[];
+  const drift = driftOf(desired, found, false).map((one) => ({
+    ...one,
+    stuck: known.some((before) => before.name === one.name && before.stuck),
+  }));
+  return drift.length === 0 ? null : drift;
 }
 
 /** A machine that a run is changing at this moment is left to the next look. */
@@ -133,23 +200,18 @@ async function factsKeep(tx: Tx, facts: readonly { subjectId: string; fact: Fact
   );
 }
 
-function factsOf(
-  platform: Platform,
-  row: MachineRow,
-  found: MachineFacts | undefined,
-  source: string,
-): { subjectId: string; fact: FactInput }[] {
-  if (found === undefined || found.owner?.object !== row.id || found.owner.installation !== platform.installationId) return [];
-  const change = machineObserved(row.name, source, found);
-  return change.type === "machine.observed" ? change.facts.map((fact) => ({ subjectId: row.id, fact })) : [];
+interface Seen {
+  readonly state: MachineRow["state"];
+  /** Absent: nobody looked. */
+  readonly drift?: readonly Drift[];
 }
 
-/** Writes a state seen from outside. While a run holds the vApp, only the run knows what the state means for the vApp. */
-async function noticeState(
+/** Writes what was seen from outside. While a run holds the vApp, only the run knows what it means for the vApp. */
+async function notice(
   ctx: CallContext,
   tx: Tx,
   machine: MachineRow,
-  state: MachineRow["state"],
+  { state, drift }: Seen,
   source: string,
   seenAtMs = Number.POSITIVE_INFINITY,
 ): Promise<void> {
@@ -161,11 +223,12 @@ async function noticeState(
   if (now === undefined || now.state === "planned" || now.state === "deleted") return;
   // While we waited for the vApp somebody learned something newer.
   if (now.state_at.getTime() >= seenAtMs) return;
-  await machineInState({ clock: ctx.clock, source }, tx, vapp, now, state);
-  if (vapp.run_id !== null || (vapp.state !== "active" && vapp.state !== "degraded")) return;
-  const machines = await machineList(tx, [vapp.id]);
-  const well = machines.every((row) => row.state === row.desired);
-  await vappUpdate(tx, vapp.id, { state: well ? "active" : "degraded" });
+  const change = { clock: ctx.clock, source };
+  await machineInState(change, tx, vapp, now, state);
+  if (vapp.run_id !== null) return;
+  if (drift !== undefined && state !== "missing") await machineDrifted(change, tx, vapp, now, drift);
+  if (vapp.state !== "active" && vapp.state !== "degraded") return;
+  await vappUpdate(tx, vapp.id, { state: (await machineList(tx, [vapp.id])).every(isWell) ? "active" : "degraded" });
 }
 
 function sourceOf(platform: Platform, endpoint: EndpointRow): string {

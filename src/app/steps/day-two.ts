@@ -60,7 +60,7 @@ async function resize(platform: Platform, ctx: StepContext, machine: string, to:
   }
   return {
     output: { vcpus: facts.vcpus, memoryMiB: facts.memoryMiB },
-    changes: [await observed(platform, row, provider, facts), { type: "machine.resized" as const, machine, ...to }],
+    changes: [await observed(platform, row, provider, facts, to), { type: "machine.resized" as const, machine, ...to }],
   };
 }
 

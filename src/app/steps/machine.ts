@@ -1,6 +1,7 @@
 /** Standard kinds of machines: image, existence, power. */
 import { z } from "zod";
-import type { Change } from "#domain/change.ts";
+import type { Change, FactInput } from "#domain/change.ts";
+import { driftOf, type Drift } from "#domain/drift.ts";
 import { AppError } from "#domain/error.ts";
 import type { Json } from "#domain/json.ts";
 import type { DesiredMachine } from "#domain/plan.ts";
@@ -11,7 +12,7 @@ import { applyContext } from "#app/steps/guest.ts";
 import { findMachine, machineRef, theMachine } from "#app/steps/realised.ts";
 import { imageList } from "#store/catalogue.ts";
 import { endpointById } from "#store/site.ts";
-import { addressList, machineList, segmentList, type MachineRow } from "#store/vapp.ts";
+import { addressList, machineList, nicList, segmentList, type MachineRow } from "#store/vapp.ts";
 
 const machineInput = z.object({ machine: z.string() });
 /** `already`: it was so when the order was accepted, and undoing the step leaves it so. */
@@ -143,25 +144,42 @@ async function removeMachine(platform: Platform, ctx: StepContext, machine: stri
 }
 
 /** What the endpoint said about a machine, as facts of the processing and network layers. */
-export async function observed(platform: Platform, row: MachineRow, provider: Provider, facts: MachineFacts): Promise<Change> {
+export async function observed(
+  platform: Platform,
+  row: MachineRow,
+  provider: Provider,
+  facts: MachineFacts,
+  /** What the step just asked for; default: as specified. */
+  asked: Pick<MachineSpec, "vcpus" | "memoryMiB" | "volumes"> = row.spec as unknown as DesiredMachine,
+): Promise<Change> {
   const endpoint = await endpointById(platform.database, row.endpoint_id);
-  return machineObserved(row.name, `${provider.kind}:${endpoint?.name ?? "?"}`, facts);
+  const { vcpus, memoryMiB, volumes } = asked;
+  const nics = (await nicList(platform.database, [row.id])).map(({ mac, attachment }) => ({ mac, attachment: attachment ?? "" }));
+  // A step has just brought it to what it is to be: what still differs does not change while the machine runs.
+  const drift = driftOf({ vcpus, memoryMiB, volumes, nics }, facts, facts.power === "running");
+  return machineObserved(row.name, `${provider.kind}:${endpoint?.name ?? "?"}`, facts, drift);
 }
 
-export function machineObserved(machine: string, source: string, facts: MachineFacts): Change {
+export function machineObserved(machine: string, source: string, facts: MachineFacts, drift: readonly Drift[]): Change {
   return {
     type: "machine.observed",
     machine,
     power: facts.power,
-    facts: [
-      { layer: "processing", name: "power", value: facts.power, source },
-      { layer: "processing", name: "vcpus", value: facts.vcpus, source },
-      { layer: "processing", name: "memoryMiB", value: facts.memoryMiB, source },
-      { layer: "management", name: "externalId", value: facts.externalId, source },
-      { layer: "storage", name: "volumes", value: facts.volumes.map(({ name, sizeMiB }) => ({ name, sizeMiB })), source },
-      { layer: "network", name: "nics", value: facts.nics.map(({ mac, attachment }) => ({ mac, attachment })), source },
-    ],
+    drift,
+    facts: observedFacts(source, facts),
   };
+}
+
+/** What the endpoint said, as facts of the processing, storage, network and management layers. */
+export function observedFacts(source: string, facts: MachineFacts): FactInput[] {
+  return [
+    { layer: "processing", name: "power", value: facts.power, source },
+    { layer: "processing", name: "vcpus", value: facts.vcpus, source },
+    { layer: "processing", name: "memoryMiB", value: facts.memoryMiB, source },
+    { layer: "management", name: "externalId", value: facts.externalId, source },
+    { layer: "storage", name: "volumes", value: facts.volumes.map(({ name, sizeMiB }) => ({ name, sizeMiB })), source },
+    { layer: "network", name: "nics", value: facts.nics.map(({ mac, attachment }) => ({ mac, attachment })), source },
+  ];
 }
 
 /** Fixed name of an image at endpoints. */

@@ -57,6 +57,8 @@ export const procedure = {
   storagePoolListAllVolumes: 282,
   domainEventCallbackRegister: 316,
   domainEventCallbackLifecycle: 318,
+  domainEventCallbackBalloonChange: 331,
+  domainEventCallbackDeviceRemoved: 333,
   domainEventCallbackAgentLifecycle: 348,
   storageVolGetInfoFlags: 378,
 } as const;
@@ -119,4 +121,4 @@ export const domainState = { nostate: 0, running: 1, blocked: 2, paused: 3, shut
 /** `virDomainShutoffReason`: only the one that says that nobody wanted it. */
 export const shutoffReasonCrashed = 3;
 /** `virDomainEventID`. */
-export const eventId = { lifecycle: 0, agentLifecycle: 18 } as const;
+export const eventId = { lifecycle: 0, balloonChange: 13, deviceRemoved: 15, agentLifecycle: 18 } as const;

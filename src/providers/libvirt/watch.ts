@@ -22,6 +22,8 @@ export async function machineWatch(
     });
     await client.domainEventsRegister(eventId.lifecycle);
     await client.domainEventsRegister(eventId.agentLifecycle);
+    await client.domainEventsRegister(eventId.balloonChange);
+    await client.domainEventsRegister(eventId.deviceRemoved);
     onReady();
     const lost = await Promise.race([client.connection.closed, aborted.promise]);
     if (lost !== null) throw lost;
@@ -33,16 +35,25 @@ export async function machineWatch(
   }
 }
 
-/** Null for events that say nothing about power. */
+/** Null for events that say nothing of interest. */
 export function machineEventOf({ program, procedure: number, body }: RpcEvent): MachineEvent | null {
   if (program !== remoteProgram) return null;
-  if (number !== procedure.domainEventCallbackLifecycle && number !== procedure.domainEventCallbackAgentLifecycle) return null;
+  const change = changes.get(number);
+  if (change === undefined && number !== procedure.domainEventCallbackLifecycle && number !== procedure.domainEventCallbackAgentLifecycle)
+    return null;
   body.int(); // Callback id: one connection registers each event once.
   const { name } = readDomain(body);
+  if (change !== undefined) return { type: "machine", name, power: null, reason: change };
   const [kind, detail] = [body.int(), body.int()];
   const said = number === procedure.domainEventCallbackLifecycle ? lifecycle(kind, detail) : agentLifecycle(kind);
   return said === null ? null : { type: "machine", name, ...said };
 }
+
+/** Events after which somebody should look. */
+const changes: ReadonlyMap<number, string> = new Map([
+  [procedure.domainEventCallbackBalloonChange, "memory changed"],
+  [procedure.domainEventCallbackDeviceRemoved, "device removed"],
+]);
 
 type Said = Pick<MachineEvent, "power" | "reason"> | null;
 
@@ -52,8 +63,8 @@ const stoppedReasons = ["shut down", "destroyed", "crashed", "migrated", "saved"
 /** `virDomainEventType` and its details. */
 function lifecycle(kind: number, detail: number): Said {
   switch (kind) {
-    case 0: // Defined; other details are changes of an existing definition.
-      return detail === 0 ? { power: "stopped", reason: "defined" } : null;
+    case 0:
+      return detail === 0 ? { power: "stopped", reason: "defined" } : { power: null, reason: "definition changed" };
     case 1:
       return { power: "removed", reason: "undefined" };
     case 2:

@@ -18,9 +18,10 @@ const powers: Readonly<Record<string, MachineEvent["power"]>> = {
   "instance-stopped": "stopped",
   "instance-shutdown": "stopped",
   "instance-deleted": "removed",
+  "instance-updated": null,
 };
 
-/** Null for events that are not about a machine's power. */
+/** Null for events that say nothing about a machine. */
 export function eventParse(text: string): MachineEvent | null {
   const parsed = eventSchema.safeParse(JSON.parse(text));
   if (!parsed.success) return null;
