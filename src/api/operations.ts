@@ -5,6 +5,7 @@ import { endpointOperations } from "#api/endpoint.ts";
 import { eventOperations } from "#api/event.ts";
 import { imageOperations } from "#api/image.ts";
 import { inventoryOperations } from "#api/inventory.ts";
+import { layersOperations } from "#api/layers.ts";
 import { offeringOperations } from "#api/offering.ts";
 import type { Operation } from "#api/operation.ts";
 import { orderOperations } from "#api/order.ts";
@@ -18,6 +19,7 @@ export const operations: readonly Operation[] = [
   ...orderOperations,
   ...runOperations,
   ...vappOperations,
+  ...layersOperations,
   ...imageOperations,
   ...offeringOperations,
   ...siteOperations,

@@ -198,6 +198,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vapps/{vapp}/layers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the truth layer by layer: desired and observed, source and age, who set it, what breaks if it goes */
+        get: operations["vappLayers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/images": {
         parameters: {
             query?: never;
@@ -721,6 +738,48 @@ export interface components {
             lastSeen: string;
             goneAt: string | null;
         };
+        Layer: {
+            /** @enum {string} */
+            layer: "access" | "application" | "processing" | "storage" | "network" | "management" | "security";
+            /** @enum {string} */
+            state: "as desired" | "differs" | "unknown" | "none";
+            /** @description One sentence */
+            summary: string;
+            items: components["schemas"]["LayerItem"][];
+        };
+        LayerItem: {
+            subject: {
+                /** @enum {string} */
+                kind: "vapp" | "machine" | "volume" | "snapshot" | "segment" | "exposure" | "balancer" | "secret" | "endpoint" | "principal";
+                name: string;
+            };
+            /** @description Attribute, e.g. power, address, health */
+            name: string;
+            desired: unknown;
+            observed: unknown;
+            /** @description Null: nothing to compare */
+            agrees: boolean | null;
+            /** @description Where it was observed, e.g. libvirt:local, probe, ledger */
+            source: string | null;
+            /** @description When it was observed, RFC 3339 UTC */
+            observedAt: string | null;
+            /** @description Observed longer ago than this attribute is looked at */
+            stale: boolean;
+            why: {
+                /** @description What set the desired value, in words */
+                text: string;
+                /** @description Id of the order that set it */
+                order: string | null;
+                /** @description Name of the process of that order */
+                process: string | null;
+                /** @description Who placed that order */
+                principal: string | null;
+                /** @description What policy said to it */
+                policy: string | null;
+            } | null;
+            /** @description What breaks if it goes; null when nothing does */
+            impact: string | null;
+        };
         Machine: {
             id: string;
             name: string;
@@ -1068,6 +1127,14 @@ export interface components {
             segments: components["schemas"]["Segment"][];
             exposures: components["schemas"]["Exposure"][];
             snapshots: components["schemas"]["Snapshot"][];
+        };
+        VappLayers: {
+            /** @description Name of the vApp */
+            vapp: string;
+            /** @description When this was put together, RFC 3339 UTC */
+            at: string;
+            /** @description All seven, always, in the same order */
+            layers: components["schemas"]["Layer"][];
         };
         VappList: {
             items: components["schemas"]["VappSummary"][];
@@ -1610,6 +1677,36 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    vappLayers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name of a vApp */
+                vapp: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Show the truth layer by layer: desired and observed, source and age, who set it, what breaks if it goes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VappLayers"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
