@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import type { ConsoleFind } from "#api/console.ts";
 import { startApi } from "#api/server.ts";
+import { haproxyFactory } from "#adapters/haproxy/balancer.ts";
+import { simBalancerFactory } from "#adapters/sim/balancer.ts";
 import type { Platform } from "#app/context.ts";
 import { EndpointRegistry } from "#app/endpoint-registry.ts";
 import { PolicyGate } from "#app/policy.ts";
@@ -103,6 +105,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     secrets,
     endpoints: new EndpointRegistry(database, secrets, [libvirtFactory, lxdFactory, simFactory], [linuxFabricFactory, simFabricFactory]),
     processes,
+    balancers: new Map([haproxyFactory, simBalancerFactory].map((factory) => [factory.kind, factory])),
   };
   const engine = await startEngine({
     database,

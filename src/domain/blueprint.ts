@@ -91,7 +91,7 @@ const tierSchema = z.strictObject({
       port,
       health: z
         .string()
-        .regex(/^\/[!-~]{0,199}$/, "a path such as /health")
+        .regex(/^\/[A-Za-z0-9._~%!&()*+,;=:@/?-]{0,199}$/, "a path such as /health")
         .optional(),
       /** Connector to the balancer; the installation's default when absent. */
       adapter: adapterNameSchema.optional(),

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { haproxyFactory } from "#adapters/haproxy/balancer.ts";
+import { simBalancerFactory } from "#adapters/sim/balancer.ts";
 import type { AppContext, Platform } from "#app/context.ts";
 import { EndpointRegistry } from "#app/endpoint-registry.ts";
 import { putEndpoint } from "#app/endpoint.ts";
@@ -166,7 +167,7 @@ export async function openPlatform(
     secrets,
     endpoints: new EndpointRegistry(database, secrets, [simFactory, libvirtFactory, lxdFactory], [simFabricFactory, linuxFabricFactory]),
     processes: new Map([...builtInProcesses, ...processes].map((process) => [process.name, process])),
-    balancers: new Map([haproxyFactory].map((factory) => [factory.kind, factory])),
+    balancers: new Map([haproxyFactory, simBalancerFactory].map((factory) => [factory.kind, factory])),
   };
 }
 

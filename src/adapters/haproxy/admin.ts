@@ -35,6 +35,7 @@ export async function adminAsk(
   pool: BalancerPool,
   commands: readonly string[] = [],
 ): Promise<ServerStat[]> {
+  ctx.signal.throwIfAborted();
   const name = poolName(pool);
   const line = [...commands, `show stat ${name} ${serversOnly} -1`].join("; ");
   const reply = await access.run(ctx, { argv: [adminProgram], stdin: `${line}\n`, timeoutMs: callTimeoutMs });
