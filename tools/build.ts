@@ -1,14 +1,15 @@
 /**
  * `npm run build`: an installable package in dist/ (`npm pack ./dist`). Every source file becomes JavaScript in its place, so that files
  * that start each other (workers, the agent's relay) find each other as in a clone; `#layer/file.ts` is mapped
- * by the package's imports, relative specifiers are rewritten.
- * Then the result is proved: it starts a control plane on a database of its own, which answers and keeps its heartbeat.
+ * by the package's imports, relative specifiers are rewritten. The console is bundled for browsers into `web/`.
+ * Then the result is proved: it starts a control plane on a database of its own, which answers, serves the console and keeps its heartbeat.
  */
 import { spawn } from "node:child_process";
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { buildWeb } from "./build-web.ts";
 import { root } from "./suites.ts";
 
 const dist = join(root, "dist");
@@ -18,9 +19,9 @@ const heartbeatLifeMs = 15_000;
 
 async function compile(): Promise<number> {
   rmSync(dist, { recursive: true, force: true });
-  const entryPoints = globSync("src/**/*.ts", { cwd: root, exclude: (path) => path.endsWith(".test.ts") });
+  const entryPoints = globSync("src/**/*.ts", { cwd: root, exclude: ["src/web/**", "**/*.test.ts"] });
   await build({
-    entryPoints: entryPoints.filter((path) => !path.endsWith(".test.ts")).map((path) => join(root, path)),
+    entryPoints: entryPoints.map((path) => join(root, path)),
     outbase: root,
     outdir: dist,
     bundle: false,
@@ -33,6 +34,7 @@ async function compile(): Promise<number> {
     const path = join(dist, file);
     writeFileSync(path, readFileSync(path, "utf8").replaceAll(/((?:from|import)\s*\(?\s*"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"'));
   }
+  cpSync((await buildWeb()).folder, join(dist, "web"), { recursive: true });
   for (const script of globSync("src/**/*.sh", { cwd: root })) cpSync(join(root, script), join(dist, script));
   for (const folder of ["offerings", "images", "bin"]) cpSync(join(root, folder), join(dist, folder), { recursive: true });
   for (const file of ["README.md", "LICENSE"]) cpSync(join(root, file), join(dist, file));
@@ -66,6 +68,9 @@ async function prove(): Promise<void> {
     const { url } = JSON.parse(said) as { url: string };
     await new Promise((resolve) => setTimeout(resolve, heartbeatLifeMs + 1_000));
     const health = await fetch(`${url}/healthz`);
+    const page = await fetch(url).then((answer) => answer.text());
+    const script = /src="(\/assets\/[^"]+\.js)"/.exec(page)?.[1];
+    if (script === undefined || !(await fetch(url + script)).ok) throw new Error(`it serves no console: ${page.slice(0, 500)}`);
     if (!health.ok || ended !== null) throw new Error(`after ${heartbeatLifeMs} ms it answers ${health.status}`);
   } catch (error) {
     throw new Error(`what was built does not run: ${String(error)}\n${log}`, { cause: error });

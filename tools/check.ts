@@ -21,6 +21,8 @@ const phases: readonly Phase[] = [
   program("format", "node_modules/oxfmt/bin/oxfmt", "--check", "."),
   program("lint", "node_modules/oxlint/bin/oxlint", "--deny-warnings"),
   program("types", "node_modules/typescript-7/bin/tsc", "-p", "."),
+  // The console runs in a browser: other globals, and JSX.
+  program("types-web", "node_modules/typescript-7/bin/tsc", "-p", "src/web"),
   { name: "tidy", run: () => runSuites(["tidy"]) },
   program("knip", "node_modules/knip/bin/knip.js"),
   { name: "generated", run: generatedFiles },

@@ -33,7 +33,7 @@ export const commands = {
   },
   demo: { target: ["src/cli/main.ts", "demo"], debian: (args) => (siteIsChosen(args) ? [] : ["site", "images"]), without: simulated },
   // Beside a real installation: its own home, in the clone.
-  dev: { target: ["src/cli/main.ts", "demo", "--site", "sim"], env: { STRATIFORM_HOME: ".cache/dev" } },
+  dev: { target: ["tools/dev.ts"], env: { STRATIFORM_HOME: ".cache/dev" } },
   test: {
     target: ["tools/test.ts"],
     debian: (args) =>

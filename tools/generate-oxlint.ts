@@ -53,11 +53,12 @@ function overrides() {
   const result: object[] = [];
   // Later overrides win, so the folder inside a folder comes last.
   for (const layer of layers.toSorted((a, b) => a.path.length - b.path.length)) {
-    const glob = layer.path.endsWith(".ts") ? `src/${layer.path}` : `src/${layer.path.replace("/*", "")}/**/*.ts`;
+    const suffix = layer.path === "web" ? "{ts,tsx}" : "ts";
+    const glob = layer.path.endsWith(".ts") ? `src/${layer.path}` : `src/${layer.path.replace("/*", "")}/**/*.${suffix}`;
     for (const test of [false, true]) {
       const patterns = forbidden(layer, test);
       if (patterns.length === 0 || (test && layer.path.endsWith(".ts"))) continue;
-      const files = [test ? glob.replace("*.ts", "*.test.ts") : glob];
+      const files = [test ? glob.replace(/\*\.[^*]+$/, "*.test.ts") : glob];
       result.push({ files, rules: { "no-restricted-imports": ["error", { patterns }] } });
     }
   }
@@ -92,7 +93,23 @@ const config = {
     { files: ["src/store/migrations/**/*.ts"], rules: { "max-lines-per-function": "off" } },
     // What people read on a terminal is printed by the command line and by tools.
     { files: ["src/cli/**/*.ts", "tools/**", "bin/**", "src/main.ts"], rules: { "no-console": "off" } },
-    { files: ["*.config.ts", "src/web/*.config.ts"], rules: { "import/no-default-export": "off" } },
+    // Components: the rules of React's hooks, and what makes a page usable without a mouse or without seeing it.
+    {
+      files: ["src/web/**/*.{ts,tsx}"],
+      plugins: ["typescript", "unicorn", "oxc", "import", "react", "jsx-a11y"],
+      rules: {
+        "react/rules-of-hooks": "error",
+        "react/exhaustive-deps": "error",
+        // The one field of the sign-in page is what one comes for.
+        "jsx-a11y/no-autofocus": "off",
+        // What scrolls by itself must be reachable with the keyboard, and explicit roles keep a table one whose rows are drawn as cards.
+        "jsx-a11y/no-noninteractive-tabindex": "off",
+        "jsx-a11y/no-redundant-roles": "off",
+        "jsx-a11y/no-interactive-element-to-noninteractive-role": "off",
+        "jsx-a11y/prefer-tag-over-role": "off",
+      },
+    },
+    { files: ["*.config.ts"], rules: { "import/no-default-export": "off" } },
   ],
 };
 

@@ -51,5 +51,6 @@ export const debianPackages = [
   { name: "libvirt-clients", group: "tests", why: "virsh: a second pair of eyes in endpoint tests", probe: ["/usr/bin/virsh"] },
   { name: "lxd-client", group: "tests", why: "lxc: a second pair of eyes in endpoint tests", probe: ["/usr/bin/lxc"] },
   { name: "libarchive-tools", group: "tests", why: "bsdtar: reads our ISO images with somebody else's code", probe: ["/usr/bin/bsdtar"] },
+  { name: "chromium", group: "tests", why: "the browser the console is tested in", probe: ["/usr/bin/chromium"] },
   { name: "mmdebstrap", group: "fresh", why: "makes the bare Debian of the fresh-machine test", probe: ["/usr/bin/mmdebstrap"] },
 ];
