@@ -110,15 +110,16 @@ function configOf({ provider, uri, socket, ca, cert, key, pool, config }: AddOpt
   const pem = { ...(ca && { ca: readText(ca) }), ...(cert && { cert: readText(cert) }), ...(key && { key: readText(key) }) };
   return {
     ...(typeof config === "object" ? config : {}),
-    ...(where === undefined ? {} : placeOf(where)),
+    ...(where === undefined ? {} : placeOf(provider, where)),
     ...pem,
     ...(pool === undefined ? {} : { pool: provider === "libvirt" ? folderPool(pool) : pool }),
   };
 }
 
-function placeOf(where: string): object {
+function placeOf(provider: string, where: string): object {
   const address = addressOf(where);
-  return address.type === "unix" ? { socket: address.path } : { uri: where };
+  if (address.type === "unix") return { socket: address.path };
+  return provider === "libvirt" ? { uri: where } : { url: where };
 }
 
 function folderPool(text: string): { name: string; path: string } {
