@@ -5,8 +5,9 @@
  */
 import { X509Certificate } from "node:crypto";
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage, type RequestOptions } from "node:http";
-import { Agent as TlsAgent, request as httpsRequest } from "node:https";
+import { Agent as TlsAgent, request as httpsRequest, type RequestOptions as TlsRequestOptions } from "node:https";
 import type { Duplex, Readable } from "node:stream";
+import { checkServerIdentity as nameCheck, type PeerCertificate } from "node:tls";
 import { AppError } from "#domain/error.ts";
 import { abortError } from "#lib/abort.ts";
 
@@ -17,10 +18,10 @@ export interface TlsTarget {
   readonly host: string;
   readonly port: number;
   /** Our own certificate and its key, PEM. */
-  readonly certificate: string;
+  readonly cert: string;
   readonly key: string;
-  /** PEM. `pinned`: the peer shows exactly this certificate, whatever its name; `authority`: one that this CA issued for `host`. */
-  readonly trust: { readonly pinned: string } | { readonly authority: string };
+  /** PEM: the authority that must have issued the server's certificate for this host, or that certificate itself, whatever its name. */
+  readonly ca: string;
 }
 
 export type HttpTarget = { readonly socketPath: string } | TlsTarget;
@@ -153,18 +154,13 @@ function wrongPeer(where: string, cause: unknown): AppError {
   });
 }
 
-function tlsOptions({ host, port, certificate, key, trust }: TlsTarget): RequestOptions {
-  const base = { host, port, cert: certificate, key, minVersion: "TLSv1.2" as const };
-  if ("authority" in trust) return { ...base, ca: trust.authority } as RequestOptions;
-  const pinned = new X509Certificate(trust.pinned).raw;
-  // OpenSSL checks the chain (a pinned leaf is enough for it), then this check replaces the one of the name: a manager's own certificate
-  // names its host as it likes.
-  const checkServerIdentity = (_host: string, peer: { raw: Buffer }) => (peer.raw.equals(pinned) ? undefined : pinError());
-  return { ...base, ca: trust.pinned, allowPartialTrustChain: true, checkServerIdentity, servername: "" } as RequestOptions;
-}
-
-function pinError(): Error {
-  return Object.assign(new Error("the certificate is not the pinned one"), { code: "ERR_TLS_CERT_NOT_PINNED" });
+function tlsOptions({ ca, ...target }: TlsTarget): RequestOptions {
+  const known = new X509Certificate(ca).raw;
+  // OpenSSL judges the chain; this check is about the name. A manager's own certificate names its host as it likes: there the
+  // certificate is what was agreed on, not the name.
+  const checkServerIdentity = (host: string, peer: PeerCertificate) => (peer.raw.equals(known) ? undefined : nameCheck(host, peer));
+  const options: TlsRequestOptions = { ...target, ca, minVersion: "TLSv1.2", allowPartialTrustChain: true, checkServerIdentity };
+  return options;
 }
 
 function bindAbort(sent: ClientRequest, signal: AbortSignal): () => void {

@@ -31,8 +31,22 @@ const messages: Partial<Record<ErrorCode, string>> = {
 };
 
 export function refusalOf(status: number, text: string, what: string): AppError {
+  if (status === 403) return untrusted(`${what}: ${text}`);
   const code = byStatus[status] ?? byText.find(([pattern]) => pattern.test(text))?.[1] ?? "endpoint_refused";
   return new AppError(code, messages[code] ?? "The endpoint refused the request", { internal: `${what}: ${status} ${text}` });
+}
+
+/** LXD lets nobody in whose certificate it does not know, and restricts others to projects. */
+export function untrusted(internal: string): AppError {
+  const message = "The endpoint does not let our client certificate do this";
+  const detail = [
+    {
+      constraint: "the endpoint must trust the client certificate, without restriction to projects that are not ours",
+      source: "the endpoint's list of trusted certificates",
+      nearest: "add the certificate there: lxc config trust add CERTIFICATE",
+    },
+  ];
+  return new AppError("endpoint_refused", message, { detail, internal });
 }
 
 /** No answer came, or the connection broke: the work may have been done. */

@@ -1,10 +1,10 @@
-/** Everybody's instances, in all projects, with what LXD's records say of their origin. Reads only. */
+/** Everybody's instances, in all projects, with what LXD's records say of their origin. Reads only. A client
+ * certificate that is restricted to projects sees those. */
 import { z } from "zod";
 import type { CallContext } from "#domain/context.ts";
-import { isAppError } from "#domain/error.ts";
 import type { InventoryItem } from "#provider/contract.ts";
 import type { LxdConnection } from "./connection.ts";
-import { defaultProject, instanceFacts, instanceProject, instanceSchema, stringMap, type Instance } from "./instance.ts";
+import { defaultProject, instanceFacts, instanceSchema, stringMap, type Instance } from "./instance.ts";
 import { allVolumeSizes } from "./volume.ts";
 
 /** Words that people end a key with to say whose it is, the most telling first. Names of instances are never read: they say anything. */
@@ -25,44 +25,30 @@ const peopleKey = /^(?!user\.stratiform\.)(?:user|image)\.(?:.*\.)?([^.]+)$/;
 const guessLimit = 200;
 
 const projectSchema = z.object({ name: z.string(), config: stringMap.nullish() });
+type Project = z.output<typeof projectSchema>;
 
 export async function inventory(ctx: CallContext, lxd: LxdConnection): Promise<InventoryItem[]> {
-  const instances = await instancesOfAll(ctx, lxd);
-  const projects = await projectsOf(ctx, lxd, instances);
+  const projects = (await lxd.get(ctx, "/1.0/projects?recursion=1", z.array(projectSchema).nullable())) ?? [];
+  const items: InventoryItem[] = [];
+  // One by one: a request for all projects at once is refused to a client that may see only some.
+  for (const project of projects) items.push(...(await projectInventory(ctx, lxd, project)));
+  return items;
+}
+
+async function projectInventory(ctx: CallContext, lxd: LxdConnection, project: Project): Promise<InventoryItem[]> {
+  const path = `/1.0/instances?recursion=1&project=${encodeURIComponent(project.name)}`;
+  const instances = (await lxd.get(ctx, path, z.array(instanceSchema).nullable())) ?? [];
   const sizes = await allVolumeSizes(ctx, lxd, instances);
   return instances.map((instance) => {
-    const project = instanceProject(instance);
     const facts = instanceFacts(instance, sizes);
     return {
       ...facts,
-      externalId: project === defaultProject ? facts.externalId : `${project}/${facts.externalId}`,
+      externalId: project.name === defaultProject ? facts.externalId : `${project.name}/${facts.externalId}`,
       description: instance.description?.trim() || null,
       created: createdOf(instance),
-      ownerGuess: ownerGuess(instance, projects.get(project) ?? {}),
+      ownerGuess: ownerGuess(instance, project.config ?? {}),
     };
   });
-}
-
-/** A restricted client may not ask for all projects; then it sees what the default one shows it. */
-async function instancesOfAll(ctx: CallContext, lxd: LxdConnection): Promise<Instance[]> {
-  const schema = z.array(instanceSchema).nullable();
-  try {
-    return (await lxd.get(ctx, "/1.0/instances?recursion=1&all-projects=true", schema)) ?? [];
-  } catch (error) {
-    if (!isAppError(error, "endpoint_refused") && !isAppError(error, "forbidden")) throw error;
-    return (await lxd.get(ctx, "/1.0/instances?recursion=1", schema)) ?? [];
-  }
-}
-
-/** Only when somebody uses projects at all. */
-async function projectsOf(
-  ctx: CallContext,
-  lxd: LxdConnection,
-  instances: readonly Instance[],
-): Promise<Map<string, Record<string, string>>> {
-  if (instances.every((instance) => instanceProject(instance) === defaultProject)) return new Map();
-  const projects = (await lxd.get(ctx, "/1.0/projects?recursion=1", z.array(projectSchema).nullable())) ?? [];
-  return new Map(projects.map(({ name, config }) => [name, config ?? {}]));
 }
 
 /** LXD writes the zero time where it does not know. */

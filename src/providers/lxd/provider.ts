@@ -24,8 +24,10 @@ import type {
   SnapshotFacts,
 } from "#provider/contract.ts";
 import { channelRun } from "./channel.ts";
-import { LxdConnection } from "./connection.ts";
+import { lxdConfig, targetOf, type LxdConfig } from "./config.ts";
+import { LxdConnection, parseMetadata } from "./connection.ts";
 import { consoleOpen } from "./console.ts";
+import { untrusted } from "./failure.ts";
 import { imageEnsure, imageList, imageRemove } from "./image.ts";
 import { inventory } from "./inventory.ts";
 import { machineEnsure, machineList, machineObserve, machineRemove } from "./machine.ts";
@@ -33,14 +35,6 @@ import { machinePause, machineStart, machineStop } from "./power.ts";
 import { snapshotRevert } from "./revert.ts";
 import { snapshotEnsure, snapshotList, snapshotRemove } from "./snapshot.ts";
 import { watch } from "./watch.ts";
-
-export const lxdConfig = z.strictObject({
-  /** Path of the daemon's unix socket. */
-  socket: z.string().min(1),
-  /** Storage pool for the machines' root file systems; it must exist. */
-  pool: z.string().min(1),
-});
-export type LxdConfig = z.output<typeof lxdConfig>;
 
 export const lxdCapabilities: ProviderCapabilities = {
   machineKinds: ["container"],
@@ -64,6 +58,8 @@ export const lxdFactory: ProviderFactory = {
   },
 };
 
+/** What LXD tells anybody. */
+const greetingSchema = z.object({ auth: z.string() });
 const serverSchema = z.object({
   environment: z.object({ server: z.string(), server_version: z.string(), server_name: z.string(), kernel_architecture: z.string() }),
 });
@@ -77,12 +73,14 @@ class LxdProvider implements Provider {
   readonly #pool: string;
 
   constructor(config: LxdConfig) {
-    this.#lxd = new LxdConnection({ socketPath: config.socket });
+    this.#lxd = new LxdConnection(targetOf(config));
     this.#pool = config.pool;
   }
 
   async describe(ctx: CallContext): Promise<EndpointDescription> {
-    const { environment } = await this.#lxd.get(ctx, "/1.0", serverSchema);
+    const { metadata } = await this.#lxd.request(ctx, "GET", "/1.0");
+    if (parseMetadata(greetingSchema, metadata, "/1.0").auth !== "trusted") throw untrusted("GET /1.0: auth is not trusted");
+    const { environment } = parseMetadata(serverSchema, metadata, "/1.0");
     const resources = await this.#lxd.get(ctx, "/1.0/resources", resourcesSchema);
     return {
       product: `${productNames[environment.server] ?? environment.server} ${environment.server_version}`,
