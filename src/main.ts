@@ -47,7 +47,7 @@ import { processIdentify, processIsAlive, type ProcessIdentity } from "#lib/proc
 import { writeFileWhole } from "#lib/write-file.ts";
 
 /** How often each loop of the leader runs, in milliseconds. */
-const loops = {
+export const loops = {
   sequence: 100,
   watch: 1_000,
   sample: 5_000,

@@ -54,8 +54,10 @@ export class EndpointRegistry {
 
   /** A provider of that kind, opened with this configuration and not kept: for checks before a row is written. The caller closes it. */
   openProvider({ name, provider, config, mode }: Pick<EndpointKey, "name" | "provider" | "config" | "mode">): Provider {
-    const opened = parsed("provider", () => known(this.#providerKinds, provider, "provider").open(config));
-    return mode === "observe" ? observeOnly(opened, name) : opened;
+    const factory = known(this.#providerKinds, provider, "provider");
+    const observed = mode === "observe";
+    const opened = parsed("provider", () => factory.open(observed ? (factory.readOnly?.(config) ?? config) : config));
+    return observed ? observeOnly(opened, name) : opened;
   }
 
   openFabric(kind: string, config: unknown): Fabric {

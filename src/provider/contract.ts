@@ -179,6 +179,7 @@ export interface Provider {
   readonly kind: string;
   readonly capabilities: ProviderCapabilities;
 
+  /** Opened with reading rights only it leaves no trace at the endpoint, not even a probe. */
   describe(ctx: CallContext): Promise<EndpointDescription>;
 
   /** Makes the image present at the endpoint. Concurrent calls leave one image. */
@@ -237,4 +238,6 @@ export interface ProviderFactory {
   readonly kind: string;
   /** Parses and validates the endpoint's configuration, then connects lazily: no I/O until the first call. */
   open(config: unknown): Provider;
+  /** The same configuration with no more than reading rights, where this kind of endpoint knows them: for endpoints that are only observed. */
+  readOnly?(config: unknown): unknown;
 }
