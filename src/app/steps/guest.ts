@@ -1,13 +1,11 @@
 /** Standard kinds inside machines: configuration through the channel, health through the fabric's reach. */
-import http from "node:http";
-import type { Duplex } from "node:stream";
 import { z } from "zod";
 import { AppError, isAppError } from "#domain/error.ts";
 import type { Json } from "#domain/json.ts";
-import type { DesiredMachine, Health } from "#domain/plan.ts";
-import type { StepContext, StepKind } from "#process/contract.ts";
-import type { Fabric, ReachTarget } from "#fabric/contract.ts";
+import type { DesiredMachine } from "#domain/plan.ts";
+import type { StepContext, StepKind, StepResult } from "#process/contract.ts";
 import type { Platform } from "#app/context.ts";
+import { checkHealth } from "#app/health-check.ts";
 import { guestContext, vappAt } from "#app/steps/guest-context.ts";
 import { machineRef, theMachine, theSegment, theVapp } from "#app/steps/realised.ts";
 import { runById } from "#store/order.ts";
@@ -69,21 +67,24 @@ export function healthWait(platform: Platform): StepKind<MachineInput, Json> {
     effect: () => ({ creates: [], changes: [], removes: [] }),
     attemptTimeoutMs: attemptMs,
     deadlineMs: bootPatienceMs,
-    async do(ctx, { machine }) {
-      const row = await theMachine(platform, ctx.vappId, machine);
-      const spec = row.spec as unknown as DesiredMachine;
-      if (spec.health === null) return { output: null, changes: [] };
-      const vapp = await theVapp(platform, ctx.vappId);
-      const address = (await addressList(platform.database, [row.id])).find((candidate) => candidate.segment_name === spec.segments[0]);
-      const segment = await theSegment(platform, ctx.vappId, spec.segments[0]!);
-      const fabric = await platform.endpoints.fabric(vapp.site_id);
-      const port = "tcp" in spec.health ? spec.health.tcp : spec.health.http.port;
-      const target = { segment: segment.external_name, address: address!.address, port };
-      await whenReady(ctx, () => checkHealth(ctx, fabric, target, spec.health!));
-      return { output: null, changes: [{ type: "machine.healthy", machine }] };
-    },
+    do: (ctx, { machine }) => waitHealthy(platform, ctx, machine),
     undo: "nothing",
   };
+}
+
+/** Asks a machine's health check until it passes or the attempt ends. */
+export async function waitHealthy(platform: Platform, ctx: StepContext, machine: string): Promise<StepResult & { output: Json }> {
+  const row = await theMachine(platform, ctx.vappId, machine);
+  const spec = row.spec as unknown as DesiredMachine;
+  if (spec.health === null) return { output: null, changes: [] };
+  const vapp = await theVapp(platform, ctx.vappId);
+  const address = (await addressList(platform.database, [row.id])).find((candidate) => candidate.segment_name === spec.segments[0]);
+  const segment = await theSegment(platform, ctx.vappId, spec.segments[0]!);
+  const fabric = await platform.endpoints.fabric(vapp.site_id);
+  const port = "tcp" in spec.health ? spec.health.tcp : spec.health.http.port;
+  const target = { segment: segment.external_name, address: address!.address, port };
+  await whenReady(ctx, () => checkHealth(ctx, fabric, target, spec.health!));
+  return { output: null, changes: [{ type: "machine.healthy", machine }] };
 }
 
 const settleInput = z.object({ run: z.string() });
@@ -117,41 +118,6 @@ async function whenReady<T>(ctx: StepContext, ask: () => Promise<T>): Promise<T>
       await ctx.clock.sleep(pollMs, ctx.signal);
     }
   }
-}
-
-/** One check. Throws `endpoint_unreachable` or `endpoint_busy` while the machine is not well. */
-export async function checkHealth(
-  ctx: { signal: AbortSignal } & StepContextLike,
-  fabric: Fabric,
-  target: ReachTarget,
-  health: Health,
-): Promise<void> {
-  const socket = await fabric.reach(ctx, target);
-  try {
-    if ("http" in health) await httpOk(socket, target, health.http.path);
-  } finally {
-    socket.destroy();
-  }
-}
-type StepContextLike = Parameters<Fabric["reach"]>[0];
-
-const healthTimeoutMs = 3_000;
-
-function httpOk(socket: Duplex, target: ReachTarget, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (cause?: unknown) =>
-      reject(new AppError("endpoint_busy", "the machine does not answer its health check yet", { cause }));
-    const request = http.get(
-      { createConnection: () => socket, host: target.address, path, timeout: healthTimeoutMs, headers: { connection: "close" } },
-      (response) => {
-        response.resume();
-        response.on("end", () => ((response.statusCode ?? 500) < 400 ? resolve() : failed()));
-        response.on("error", failed);
-      },
-    );
-    request.on("timeout", () => request.destroy(new Error("no answer in time")));
-    request.on("error", failed);
-  });
 }
 
 /** A hook may print what it was given; the log never holds it. */
