@@ -62,6 +62,13 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Attribute names of programs as words: `memoryMiB` is "memory MiB", `externalId` "external id". */
+export function attribute(name: string): string {
+  const [, stem = name, unit = ""] = /^(.+?)(MiB|GiB|Ms)$/.exec(name) ?? [];
+  const words = stem.replaceAll(/([a-z])([A-Z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`);
+  return unit === "" ? words : `${words} ${unit}`;
+}
+
 /** The value of a fact on one line. */
 export function factText(value: unknown): string {
   if (value === null || value === undefined) return "none";

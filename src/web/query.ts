@@ -12,6 +12,8 @@ export type Machine = Schemas["Machine"];
 export type Run = Schemas["Run"];
 export type RunStep = Run["steps"][number];
 export type Order = Schemas["Order"];
+export type LayerView = Schemas["VappLayers"]["layers"][number];
+export type LayerItem = LayerView["items"][number];
 export type Fact = Machine["facts"][number];
 
 /** Facts are looked at every five seconds by the server. */
@@ -93,6 +95,13 @@ export const vappQuery = (vapp: string) =>
   queryOptions({
     queryKey: ["vapp", vapp],
     queryFn: ({ signal }) => ask(client().GET("/v1/vapps/{vapp}", { params: { path: { vapp } }, signal })),
+    refetchInterval: factsPollMs,
+  });
+
+export const layersQuery = (vapp: string) =>
+  queryOptions({
+    queryKey: ["layers", vapp],
+    queryFn: ({ signal }) => ask(client().GET("/v1/vapps/{vapp}/layers", { params: { path: { vapp } }, signal })),
     refetchInterval: factsPollMs,
   });
 

@@ -51,7 +51,14 @@ const run: Readonly<Record<string, Meaning>> = {
   failed: { tone: "bad", sentence: "It stopped where it failed" },
 };
 
-const tables = { vapp, machine, step, run } as const;
+const layer: Readonly<Record<string, Meaning>> = {
+  "as desired": { tone: "good", sentence: "Everything desired was observed so, lately" },
+  differs: { tone: "bad", sentence: "Something was observed to be otherwise" },
+  unknown: { tone: "warn", sentence: "Something desired was not observed, or too long ago" },
+  none: { tone: "idle", sentence: "The blueprint says there is nothing in this layer" },
+};
+
+const tables = { vapp, machine, step, run, layer } as const;
 export type Noun = keyof typeof tables;
 
 export function meaningOf(noun: Noun, state: string): Meaning {

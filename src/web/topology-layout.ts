@@ -2,14 +2,14 @@
 import type { Topology, TierBox } from "./topology.ts";
 
 export const boxSize = {
-  tierWidth: 284,
-  exposureWidth: 200,
+  tierWidth: 262,
+  exposureWidth: 190,
   exposureHeight: 62,
   headHeight: 72,
   machineHeight: 46,
   footHeight: 10,
   moreHeight: 26,
-  gapAcross: 116,
+  gapAcross: 140,
   gapDown: 62,
   gapBeside: 28,
   margin: 4,

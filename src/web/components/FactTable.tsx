@@ -1,5 +1,5 @@
 /** Facts: what was observed, where, and how long ago. Nothing is shown without both. The roles keep it a table on narrow screens. */
-import { factText } from "../format.ts";
+import { attribute, factText } from "../format.ts";
 import type { Fact } from "../query.ts";
 import { Age } from "./Age.tsx";
 import classes from "./FactTable.module.css";
@@ -30,7 +30,7 @@ export function FactTable({ facts, of }: { readonly facts: readonly Fact[]; read
             <tr role="row" key={`${fact.layer} ${fact.name} ${fact.source}`}>
               <td role="cell">{fact.layer}</td>
               <th role="rowheader" scope="row">
-                {fact.name}
+                {attribute(fact.name)}
               </th>
               <td role="cell" className={classes.value}>
                 {factText(fact.value)}

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { memory } from "../format.ts";
 import type { Machine } from "../query.ts";
 import { Age } from "./Age.tsx";
+import { Chevron } from "./Chevron.tsx";
 import { FactTable } from "./FactTable.tsx";
 import { StateBadge } from "./StateBadge.tsx";
 import classes from "./MachineTable.module.css";
@@ -112,13 +113,5 @@ function LastSeen({ machine }: { readonly machine: Machine }) {
     <>
       <Age at={latest.observedAt} /> <span className={classes.faint}>{latest.source}</span>
     </>
-  );
-}
-
-function Chevron({ isOpen }: { readonly isOpen: boolean }) {
-  return (
-    <svg className={classes.chevron} data-open={isOpen} viewBox="0 0 12 12" width="12" height="12" aria-hidden="true" focusable="false">
-      <path d="M4 2.5 8 6 4 9.5" fill="none" stroke="currentColor" strokeWidth="1.7" strokeLinecap="round" strokeLinejoin="round" />
-    </svg>
   );
 }

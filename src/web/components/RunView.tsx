@@ -48,6 +48,8 @@ export function RunView({ run }: { readonly run: Run }) {
   );
 }
 
+const rowsBefore = 4;
+
 /** Keeps what happens now in sight, unless somebody reads elsewhere in the list. */
 function useFollowing(run: Run): RefObject<HTMLOListElement | null> {
   const list = useRef<HTMLOListElement>(null);
@@ -56,7 +58,7 @@ function useFollowing(run: Run): RefObject<HTMLOListElement | null> {
     const { current: box } = list;
     const line = box?.children[current];
     if (box === null || !(line instanceof HTMLElement) || box.matches(":hover, :focus-within")) return;
-    box.scrollTop = line.offsetTop - box.offsetTop - box.clientHeight / 3;
+    box.scrollTop = line.offsetTop - box.offsetTop - rowsBefore * line.offsetHeight;
   }, [current]);
   return list;
 }

@@ -113,8 +113,9 @@ function handlesOf({ direction, places }: Layout, id: string, headY: number, mac
 function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[] {
   const isDown = direction === "down";
   // From top to bottom there is one line between two boxes, however many machines it leads to.
-  const shown = isDown ? [...new Map(lines.toReversed().map((line) => [`${line.from} ${line.to}`, line])).values()] : lines;
-  return shown.map((line) => {
+  const ofBoxes = Map.groupBy(lines, (line) => `${line.from} ${line.to}`).values();
+  const shown = isDown ? ofBoxes.map((group) => group.find(({ label }) => label !== "") ?? group[0]!) : lines.values();
+  return [...shown].map((line) => {
     const color = line.tone === null || isDown ? "var(--line-ink)" : `var(--${line.tone})`;
     return {
       id: line.id,
@@ -123,7 +124,7 @@ function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[]
       sourceHandle: "out",
       targetHandle: line.toMachine === null || isDown ? "in" : `in:${line.toMachine}`,
       type: "default",
-      ...(line.label !== "" && { label: line.label }),
+      ...(line.label !== "" && { label: line.label, zIndex: 1 }),
       style: { stroke: color, strokeWidth: 1.6, ...(line.kind === "needs" && { strokeDasharray: "5 4" }) },
       markerEnd: { type: MarkerType.ArrowClosed, color, width: 16, height: 16 },
       labelBgPadding: [5, 2] as [number, number],

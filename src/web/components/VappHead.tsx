@@ -11,7 +11,8 @@ import classes from "./VappHead.module.css";
 
 export function VappHead({ vapp }: { readonly vapp: Vapp }) {
   const parameters = factText(vapp.parameters);
-  const urls = vapp.exposures.filter(({ state }) => state !== "removed").flatMap(({ url }) => (url === null ? [] : [url]));
+  const exposures = vapp.exposures.filter(({ state }) => state !== "removed");
+  const urls = exposures.flatMap(({ url }) => (url === null ? [] : [url]));
   return (
     <header className={classes.head}>
       <nav aria-label="Breadcrumb" className={classes.crumbs}>
@@ -29,7 +30,9 @@ export function VappHead({ vapp }: { readonly vapp: Vapp }) {
       <dl className={classes.figures}>
         <Figure name="Open at">
           {urls.length === 0
-            ? "nothing is exposed"
+            ? exposures.length === 0
+              ? "nothing is exposed"
+              : "no address yet"
             : urls.map((url) => (
                 <Anchor key={url} href={url} target="_blank" rel="noreferrer" className={classes.url}>
                   {url.replace(/^http:\/\//, "").replace(/\/$/, "")}

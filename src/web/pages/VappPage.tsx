@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { LayerList } from "../components/LayerList.tsx";
 import { MachineTable } from "../components/MachineTable.tsx";
 import { OrderList } from "../components/OrderList.tsx";
 import { ProblemPanel } from "../components/ProblemPanel.tsx";
@@ -11,7 +12,7 @@ import { TopologyView } from "../components/TopologyView.tsx";
 import { VappHead } from "../components/VappHead.tsx";
 import { Waiting } from "../components/Waiting.tsx";
 import { counted } from "../format.ts";
-import { offeringQuery, ordersQuery, runQuery, vappQuery, type Vapp } from "../query.ts";
+import { layersQuery, offeringQuery, ordersQuery, runQuery, vappQuery, type Vapp } from "../query.ts";
 import { useTitle } from "../title.ts";
 import { topologyOf } from "../topology.ts";
 
@@ -38,6 +39,7 @@ export function VappPage() {
 
 function VappParts({ vapp }: { readonly vapp: Vapp }) {
   const orders = useQuery(ordersQuery(vapp.id));
+  const layers = useQuery(layersQuery(vapp.id));
   const offering = useQuery(offeringQuery(vapp.offering));
   const topology = useMemo(() => topologyOf(vapp, offering.data?.document), [vapp, offering.data]);
   const runs = useShownRuns(vapp);
@@ -52,6 +54,13 @@ function VappParts({ vapp }: { readonly vapp: Vapp }) {
       </Section>
       <Section id="machines" title="Machines" aside={counted(vapp.machines.length, "machine")} flush>
         <MachineTable machines={vapp.machines} />
+      </Section>
+      <Section id="layers" title="Seven layers" aside="desired beside observed, with source, age, reason and impact" flush>
+        {layers.error !== null && (
+          <ProblemPanel error={layers.error} what={layers.data === undefined ? "The layers cannot be shown" : "What is shown may be old"} />
+        )}
+        {layers.isPending && <Waiting what="the seven layers" lines={7} />}
+        {layers.data !== undefined && <LayerList layers={layers.data.layers} />}
       </Section>
       <Section id="orders" title="Recent orders" flush>
         {orders.error !== null && <ProblemPanel error={orders.error} what="The orders cannot be shown" />}
