@@ -28,13 +28,13 @@ const expectedAnswers: readonly RegExp[] = [
   /^Server still has connections attached to it, cannot remove it\.$/,
 ];
 
-/** Carries out commands one after the other and answers what the pool looks like after the last of them. */
+/** Carries out commands one after the other and answers what the pool looks like after the last of them; null: there is no such pool. */
 export async function adminAsk(
   access: BalancerAccess,
   ctx: CallContext,
   pool: BalancerPool,
   commands: readonly string[] = [],
-): Promise<ServerStat[]> {
+): Promise<ServerStat[] | null> {
   ctx.signal.throwIfAborted();
   const name = poolName(pool);
   const line = [...commands, `show stat ${name} ${serversOnly} -1`].join("; ");
@@ -46,13 +46,13 @@ export async function adminAsk(
   const answers = header < 0 ? reply.stdout : reply.stdout.slice(0, header);
   for (const answer of answers.split("\n").map((text) => text.trim())) {
     if (answer === "" || expectedAnswers.some((expected) => expected.test(answer))) continue;
-    if (/^No such (backend|proxy)\.$/.test(answer)) throw noPool(name);
+    if (/^No such (backend|proxy)\.$/.test(answer)) return null;
     throw new AppError("endpoint_refused", "the balancer refused a change of its members", { internal: answer.slice(0, 500) });
   }
   return parseStat(header < 0 ? "" : reply.stdout.slice(header)).filter((row) => row.pool === name);
 }
 
-function noPool(name: string): AppError {
+export function noPool({ name }: BalancerPool): AppError {
   const detail = [
     {
       constraint: `a member joins a pool the balancer's configuration declares, and "${name}" is not one`,

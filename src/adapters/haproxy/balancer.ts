@@ -15,7 +15,7 @@ import type {
   BalancerPool,
   MemberFacts,
 } from "#adapter/balancer.ts";
-import { adminAsk, memberAddress, memberName, poolName } from "#adapters/haproxy/admin.ts";
+import { adminAsk, memberAddress, memberName, noPool, poolName } from "#adapters/haproxy/admin.ts";
 import { joinMove, leaveMove, moveCommands, type Move } from "#adapters/haproxy/move.ts";
 import type { ServerStat } from "#adapters/haproxy/stat.ts";
 import type { CallContext } from "#domain/context.ts";
@@ -39,7 +39,9 @@ function openHaproxy(access: BalancerAccess): Balancer {
     kind: "haproxy",
     capabilities: haproxyCapabilities,
     async members(ctx, pool) {
-      return (await adminAsk(access, ctx, pool)).map(memberFacts);
+      const rows = await adminAsk(access, ctx, pool);
+      if (rows === null) throw noPool(pool);
+      return rows.map(memberFacts);
     },
     async memberEnsure(ctx, pool, member) {
       const name = memberName(member.name);
@@ -74,12 +76,15 @@ async function follow(
   decide: (row: ServerStat | undefined) => Move,
   first: readonly string[] = [],
 ): Promise<ServerStat | undefined> {
-  let row = find(await adminAsk(access, ctx, pool, first), name);
+  let rows = await adminAsk(access, ctx, pool, first);
+  let row = find(rows, name);
   for (let moves = 0; moves < movesMax; moves++) {
     const move = decide(row);
     if (move.kind === "done") return row;
+    if (rows === null) throw noPool(pool);
     if (move.kind === "wait") throw new AppError("endpoint_busy", `${name} ${move.reason}`);
-    row = find(await adminAsk(access, ctx, pool, moveCommands(move, `${pool.name}/${name}`)), name);
+    rows = await adminAsk(access, ctx, pool, moveCommands(move, `${pool.name}/${name}`));
+    row = find(rows, name);
     if (move.kind === "takeOut" && row !== undefined) await ctx.clock.sleep(closingPauseMs, ctx.signal);
   }
   throw new AppError("endpoint_busy", `${name} does not come to rest`, { internal: JSON.stringify(row) });
@@ -95,8 +100,9 @@ function checkKind(pool: BalancerPool, row: ServerStat): void {
   throw new AppError("endpoint_refused", constraint, { detail, internal: row.check });
 }
 
-function find(rows: readonly ServerStat[], name: string): ServerStat | undefined {
-  return rows.find((row) => row.name === name);
+/** A pool that is not there has no members. */
+function find(rows: readonly ServerStat[] | null, name: string): ServerStat | undefined {
+  return rows?.find((row) => row.name === name);
 }
 
 function memberFacts({ name, address, port, state, inFlight, requestsTotal }: ServerStat): MemberFacts & BalancerMember {
