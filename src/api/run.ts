@@ -1,5 +1,5 @@
-import { runViewSchema } from "#domain/order.ts";
-import { cancelRun, showRun } from "#app/run.ts";
+import { decisionRequestSchema, runViewSchema } from "#domain/order.ts";
+import { cancelRun, decideRun, showRun } from "#app/run.ts";
 import { operation } from "#api/operation.ts";
 
 export const runOperations = [
@@ -21,5 +21,16 @@ export const runOperations = [
     answer: runViewSchema,
     keyed: "kept",
     handle: async (ctx, { params }) => ({ body: await cancelRun(ctx, params.run) }),
+  }),
+  operation({
+    id: "runDecide",
+    method: "POST",
+    path: "/v1/runs/{run}/decisions",
+    tag: "run",
+    summary: "Decide for a step that waits for a person",
+    body: decisionRequestSchema,
+    answer: runViewSchema,
+    keyed: "kept",
+    handle: async (ctx, { params, body }) => ({ body: await decideRun(ctx, { ...body, run: params.run }) }),
   }),
 ];

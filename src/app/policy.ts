@@ -16,6 +16,7 @@ export const actions = [
   "order.read",
   "run.read",
   "run.cancel",
+  "run.decide",
   "vapp.read",
   "vapp.exec",
   "image.read",

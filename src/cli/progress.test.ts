@@ -15,6 +15,8 @@ function run(states: readonly string[]): Run {
     startedAt: state === "pending" ? null : "2026-01-01T00:00:00.000Z",
     finishedAt: state === "ok" || state === "failed" ? "2026-01-01T00:00:01.500Z" : null,
     error: state === "failed" ? { code: "timeout", message: "too slow" } : null,
+    waiting: null,
+    decision: null,
   }));
   return { id: "run_1", order: "ord_1", vapp: "vapp_1", action: "deploy", state: "running", createdAt: "", finishedAt: null, steps };
 }

@@ -36,6 +36,51 @@ export function registerRun(program: Command): void {
         session.show(shown, () => `${id}: asked to stop; follow it with strat run show ${id} --wait`);
       }),
     );
+  registerDecide(run);
+}
+
+interface Decide {
+  readonly confirm?: string;
+  readonly refuse?: string;
+  readonly step?: string;
+}
+
+function registerDecide(run: Command): void {
+  run
+    .command("decide <run>")
+    .description("decide for a step that waits for a person; the reason stays on record")
+    .option("--confirm <reason>", "what it asks is so, and how you know")
+    .option("--refuse <reason>", "it is not so, and why")
+    .option("--step <step>", "which step, when several wait")
+    .action(
+      withSession(async (session, id: string, { confirm, refuse, step }: Decide) => {
+        if ((confirm === undefined) === (refuse === undefined))
+          throw new CliError(exitCodes.usage, "give either --confirm or --refuse, with a reason");
+        const body = {
+          decision: confirm === undefined ? ("refuse" as const) : ("confirm" as const),
+          reason: confirm ?? refuse!,
+          ...(step === undefined ? {} : { step }),
+        };
+        const shown = await decided(session, id, body);
+        session.show(shown, () => runText(shown));
+      }),
+    );
+}
+
+/** A step that looks again by itself does not wait for a moment. */
+const decidePatienceMs = 30_000;
+
+async function decided(session: Session, id: string, body: Schemas["DecisionRequest"]): Promise<Run> {
+  const until = Date.now() + decidePatienceMs;
+  for (;;) {
+    try {
+      return await ask(session.client.POST("/v1/runs/{run}/decisions", { params: { path: { run: id } }, body }));
+    } catch (error) {
+      const mayWaitAgain = error instanceof ProblemError && error.problem.code === "conflict" && !hasEnded(await readRun(session, id));
+      if (!mayWaitAgain || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
 }
 
 export function readRun(session: Session, id: string): Promise<Run> {
@@ -90,7 +135,7 @@ export function runText(run: Run): string {
     { title: "STATE", of: (step) => state(step.state) },
     { title: "TOOK", of: took },
     { title: "TRIES", of: (step) => (step.attempts > 1 ? String(step.attempts) : "") },
-    { title: "STEP", of: (step) => (step.error === null ? step.title : `${step.title}: ${step.error.message}`) },
+    { title: "STEP", of: (step) => [step.title, step.error?.message, step.waiting].filter((part) => part != null).join(": ") },
   ]);
   // What an endpoint said in its own words is not for tenants: the log has it under the run's id.
   const hint = run.steps.some((step) => step.error !== null || step.attempts > 1)

@@ -41,7 +41,21 @@ export const runStepViewSchema = z.object({
   startedAt: z.string().nullable(),
   finishedAt: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  waiting: z.string().nullable().meta({ description: "What it waits for; null when it does not" }),
+  decision: z
+    .object({ decision: z.enum(["confirm", "refuse"]), principal: z.string(), reason: z.string(), at: z.string() })
+    .nullable()
+    .meta({ description: "What a person decided where the run could not" }),
 });
+
+export const decisionRequestSchema = z
+  .strictObject({
+    step: z.string().max(200).optional().meta({ description: "Id of the step; may be left out when one waits" }),
+    decision: z.enum(["confirm", "refuse"]),
+    reason: z.string().min(3).max(500).meta({ description: "How you know; stays on record" }),
+  })
+  .meta({ id: "DecisionRequest" });
+export type DecisionRequest = z.infer<typeof decisionRequestSchema>;
 
 export const runViewSchema = z
   .object({

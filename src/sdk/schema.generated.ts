@@ -110,6 +110,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{run}/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Decide for a step that waits for a person */
+        post: operations["runDecide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vapps": {
         parameters: {
             query?: never;
@@ -531,6 +548,14 @@ export interface components {
                 unitPrice: string;
                 amount: string;
             }[];
+        };
+        DecisionRequest: {
+            /** @description Id of the step; may be left out when one waits */
+            step?: string;
+            /** @enum {string} */
+            decision: "confirm" | "refuse";
+            /** @description How you know; stays on record */
+            reason: string;
         };
         Endpoint: {
             id: string;
@@ -1045,6 +1070,16 @@ export interface components {
                     code: string;
                     message: string;
                 } | null;
+                /** @description What it waits for; null when it does not */
+                waiting: string | null;
+                /** @description What a person decided where the run could not */
+                decision: {
+                    /** @enum {string} */
+                    decision: "confirm" | "refuse";
+                    principal: string;
+                    reason: string;
+                    at: string;
+                } | null;
             }[];
         };
         Segment: {
@@ -1491,6 +1526,45 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Ask a run to stop and undo what it did */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    runDecide: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repetition with the same key is carried out once and answered the same */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id of a run */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            /** @description Decide for a step that waits for a person */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -5,6 +5,7 @@ import type { Platform } from "#app/context.ts";
 import { balancerJoin, balancerLeave } from "#app/steps/balancer.ts";
 import { machinePause, machineResize, machineResume, snapshotEnsure, snapshotRemove, snapshotRevert } from "#app/steps/day-two.ts";
 import { contextApply, contextSync, healthWait, runSettle } from "#app/steps/guest.ts";
+import { machineFence, machineRevive } from "#app/steps/recovery.ts";
 import { imageEnsure, machineEnsure, machineRemove, machineStart, machineStop } from "#app/steps/machine.ts";
 import { addressEnsureStep, exposureEnsure, exposureRemove, segmentEnsure, segmentRemove } from "#app/steps/network.ts";
 
@@ -24,6 +25,8 @@ export function stepKinds(platform: Platform): ReadonlyMap<string, AnyStepKind> 
     machineStop,
     machineRemove,
     machineResize,
+    machineRevive,
+    machineFence,
     machinePause,
     machineResume,
     snapshotEnsure,

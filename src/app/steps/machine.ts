@@ -127,7 +127,7 @@ export async function startMachine(platform: Platform, ctx: StepContext, machine
   return { output: null, changes: [await observed(platform, row, provider, facts)] };
 }
 
-async function stopMachine(platform: Platform, ctx: StepContext, machine: string, graceMs: number) {
+export async function stopMachine(platform: Platform, ctx: StepContext, machine: string, graceMs: number) {
   const row = await theMachine(platform, ctx.vappId, machine);
   const provider = await platform.endpoints.provider(row.endpoint_id);
   await provider.machineStop(ctx, machineRef(platform, row), { graceMs });
