@@ -18,7 +18,9 @@ import { reconcileQuota } from "#app/reconcilers/quota.ts";
 import { RepairReconciler } from "#app/reconcilers/repair.ts";
 import { runWork } from "#app/run-work.ts";
 import { sampleInventories } from "#app/samplers/inventory.ts";
+import { HealthSampler } from "#app/samplers/health.ts";
 import { describeEndpoints, MachineWatches, sampleEndpoints } from "#app/samplers/machine.ts";
+import { sampleBalancers, sampleNetworks } from "#app/samplers/network.ts";
 import { SecretBox } from "#app/secret-box.ts";
 import { ensureAdminToken, setUp } from "#app/setup.ts";
 import { parseOffering } from "#domain/blueprint.ts";
@@ -52,6 +54,8 @@ export const loops = {
   watch: 1_000,
   sample: 5_000,
   describe: 30_000,
+  health: 2_000,
+  network: 10_000,
   inventory: 60_000,
   repair: 500,
   orphans: 30_000,
@@ -188,10 +192,14 @@ export function stopDatabase(home: string): Promise<void> {
 function startLoops(platform: Platform, engine: Engine): MachineWatches {
   const watches = new MachineWatches(platform);
   const repairs = new RepairReconciler(platform);
+  const health = new HealthSampler(platform);
   const { database } = platform;
   engine.lead("event.sequence", async () => void (await eventSequence(database)), loops.sequence);
   engine.lead("machine.watch", (ctx) => watches.tick(ctx), loops.watch);
   engine.lead("machine.sample", (ctx) => sampleEndpoints(platform, ctx), loops.sample);
+  engine.lead("health", (ctx) => health.round(ctx), loops.health);
+  engine.lead("network.sample", (ctx) => sampleNetworks(platform, ctx), loops.network);
+  engine.lead("balancer.sample", (ctx) => sampleBalancers(platform, ctx), loops.network);
   engine.lead("endpoint.describe", (ctx) => describeEndpoints(platform, ctx), loops.describe);
   engine.lead("inventory", (ctx) => sampleInventories(platform, ctx), loops.inventory);
   engine.lead("repair", (ctx) => repairs.round(ctx), loops.repair);

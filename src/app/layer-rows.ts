@@ -22,6 +22,7 @@ export function machineOf(
     desired: row.desired,
     state: row.state,
     stateAt: row.state_at.getTime(),
+    unhealthySince: row.unhealthy_since?.getTime() ?? null,
     image: row.image,
     imageDigest: row.image_digest,
     size: spec.size,

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { allPages, readText, wholeNumber, withSession } from "#cli/command.ts";
 import { registerDayTwo } from "#cli/day-two.ts";
+import { showLayers } from "#cli/layers.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
 import { age, amount, size, table } from "#cli/text.ts";
 
@@ -16,8 +17,11 @@ export function registerVapp(program: Command): void {
     .command("show <vapp>")
     .description("show what is really there, with source and age")
     .option("--facts", "every observed fact of every machine")
+    .option("--layers", "the seven layers: desired and observed side by side, with source and age")
+    .option("--layer <layer>", "one of them, with why it is so and what breaks if it goes")
     .action(
-      withSession(async (session, name: string, options: { facts?: boolean }) => {
+      withSession(async (session, name: string, options: { facts?: boolean; layers?: boolean; layer?: string }) => {
+        if (options.layers === true || options.layer !== undefined) return showLayers(session, name, options.layer);
         const shown = await ask(session.client.GET("/v1/vapps/{vapp}", { params: { path: { vapp: name } } }));
         session.show(shown, () => vappText(shown, Date.now()) + (options.facts === true ? `\n\n${factsText(shown, Date.now())}` : ""));
       }),

@@ -20,6 +20,8 @@ export interface LayerMachine {
   readonly desired: "running" | "stopped" | "deleted";
   readonly state: string;
   readonly stateAt: number;
+  /** Null while it answers its health check, or nobody knows. */
+  readonly unhealthySince: number | null;
   readonly image: string;
   readonly imageDigest: string;
   readonly size: string;

@@ -134,13 +134,7 @@ function dependents(graph: Graph, machine: LayerMachine, others: readonly LayerM
 
 function isUp(machine: LayerMachine): boolean {
   const health = machine.facts.find(({ layer, name }) => layer === "application" && name === "health");
-  return machine.state === "running" && machine.desired === "running" && healthOf(health?.value) !== "unhealthy";
-}
-
-/** Health facts are a word, or an object with the word and since when. */
-export function healthOf(value: unknown): "healthy" | "unhealthy" | null {
-  const word = typeof value === "object" && value !== null && "state" in value ? value.state : value;
-  return word === "healthy" || word === "unhealthy" ? word : null;
+  return machine.state === "running" && machine.desired === "running" && health?.value !== "unhealthy";
 }
 
 function isUpNamed(graph: Graph, name: string): boolean {

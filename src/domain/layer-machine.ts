@@ -1,5 +1,5 @@
 /** What machines do, are and hold: the layers application, processing and storage. */
-import { healthOf, machineImpact, volumeImpact } from "#domain/layer-impact.ts";
+import { machineImpact, volumeImpact } from "#domain/layer-impact.ts";
 import { declaredBy, factSeen, layerItem, recordSeen, setBy, whyOf, type Seen } from "#domain/layer-item.ts";
 import { layerStaleMs, type LayerFacts, type LayerMachine } from "#domain/layer-facts.ts";
 import type { LayerItem } from "#domain/layer-view.ts";
@@ -27,13 +27,14 @@ function healthItems(facts: LayerFacts, machine: LayerMachine): LayerItem[] {
   const { health } = machine;
   if (health === null) return [];
   const seen = factSeen(machine.facts, "application", "health", layerStaleMs.health);
+  const hung = seen?.value === "unhealthy" && machine.unhealthySince !== null;
   const check = "tcp" in health ? `tcp ${health.tcp}` : `http :${health.http.port}${health.http.path}`;
   return [
     layerItem(facts.at, {
       subject: { kind: "machine", name: machine.name },
       name: "health",
       desired: machine.desired === "running" ? "healthy" : null,
-      seen: seen === null ? null : { ...seen, value: healthOf(seen.value) ?? seen.value },
+      seen: seen === null || !hung ? seen : { ...seen, value: `unhealthy since ${new Date(machine.unhealthySince!).toISOString()}` },
       why: whyOf(`health check ${check} of ${declaredBy(facts, machine.tier)}`, setBy(facts, powering, machine.name)),
       impact: machineImpact(facts, machine),
     }),
