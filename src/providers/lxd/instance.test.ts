@@ -88,6 +88,8 @@ describe("what we observe", () => {
 
   test.each([
     ["Frozen", "paused"],
+    ["Thawed", "running"],
+    ["Stopping", "unknown"],
     ["Error", "unknown"],
   ] as const)("status %s is %s", (status, power) => {
     expect(instancePower(created({ status }))).toBe(power);

@@ -149,9 +149,12 @@ function sameDevices(a: Devices, b: Devices): boolean {
   return flat(a).toSorted().join() === flat(b).toSorted().join();
 }
 
+/** Thawed and freezing are LXC's own words for the moments after and before a pause. While it starts, stops or fails: unknown. */
 const powers: Readonly<Record<string, MachinePower>> = {
   Running: "running",
   Ready: "running",
+  Thawed: "running",
+  Freezing: "running",
   Stopped: "stopped",
   Frozen: "paused",
 };

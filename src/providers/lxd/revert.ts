@@ -37,9 +37,11 @@ export async function snapshotRevert(ctx: CallContext, lxd: LxdConnection, ref: 
 /** How the files' owners are mapped belongs to the disk as it is now; everything else is as it was. */
 function configBefore(before: Instance, restored: Instance): Record<string, string> {
   const ofDisk = (key: string) => /^volatile\.(idmap|last_state\.idmap)/.test(key);
-  const entries = [
+  const entries: [string, string][] = [
     ...Object.entries(before.config).filter(([key]) => !ofDisk(key) && key !== holdKey),
     ...Object.entries(restored.config).filter(([key]) => ofDisk(key)),
+    // Not as before: an interrupted revert may have left the snapshot's.
+    ["volatile.last_state.power", "STOPPED"],
   ];
   return Object.fromEntries(entries);
 }

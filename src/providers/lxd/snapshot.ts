@@ -76,7 +76,10 @@ export async function snapshotEnsure(ctx: CallContext, lxd: LxdConnection, wante
 async function snapshotAdvance(ctx: CallContext, lxd: LxdConnection, { ref, name }: SnapshotRef, found: Found): Promise<void> {
   const { instance } = found;
   const volumes = ourVolumeDevices(instance);
-  const running = instancePower(instance) === "running";
+  const power = instancePower(instance);
+  // Starting or stopping: whether to pause it shows in a moment.
+  if (power === "unknown") throw new AppError("endpoint_busy", `The machine ${ref.name} is between two states`);
+  const running = power === "running";
   const pauseNeeded = running && volumes.length > 0;
   const hold = holdOf(instance);
   const valid = hold?.name === name && !(pauseNeeded && !hold.resume);
