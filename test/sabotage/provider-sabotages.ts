@@ -396,7 +396,15 @@ const connection: readonly Sabotage[] = [
   {
     name: "watch delivers nothing",
     change: (inner) => ({ watch: (ctx, _onEvent, onReady) => inner.watch(ctx, () => {}, onReady) }),
-    red: ["watch delivers running, stopped, killed and removed within a second"],
+    red: [
+      "watch delivers running, stopped, killed and removed within a second",
+      "watch tells within a second that a NIC or the memory was changed by hand",
+    ],
+  },
+  {
+    name: "watch tells of power only",
+    change: (inner) => ({ watch: (ctx, onEvent, onReady) => inner.watch(ctx, (event) => event.power !== null && onEvent(event), onReady) }),
+    red: ["watch tells within a second that a NIC or the memory was changed by hand"],
   },
   {
     name: "calls ignore the signal",

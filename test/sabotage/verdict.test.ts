@@ -39,6 +39,20 @@ test.each([
   ["the ledger's last entry", `delete from ledger where resource_id = ${machine}`],
   ["the ledger's last entry", `delete from ledger where resource_id = ${deadMachine} and state = 'released'`],
   ["has NICs", `delete from address where machine_id = ${machine}`],
+  ["has volumes", `update machine set spec = jsonb_set(spec, '{volumes}', '[{"name":"data","sizeMiB":16}]') where id = ${machine}`],
+  ["has size", `update machine set spec = jsonb_set(spec, '{memoryMiB}', '1') where id = ${machine}`],
+  ["still waits for another size", `update machine set wanted = spec where id = ${machine}`],
+  ["still remembers what was before one", `update vapp set before = '{}' where name = 'living'`],
+  [
+    "has snapshots , not strat-planted",
+    `insert into snapshot (id, organization_id, vapp_id, name, external_name, machines, state, taken_at)
+     select gen_random_uuid(), organization_id, id, 'planted', 'strat-planted', '["node-0"]', 'realised', now() from vapp where name = 'living'`,
+  ],
+  [
+    "a snapshot was never taken",
+    `insert into snapshot (id, organization_id, vapp_id, name, external_name, machines, state)
+     select gen_random_uuid(), organization_id, id, 'planted', 'strat-planted', '[]', 'planned' from vapp where name = 'living'`,
+  ],
   ["is at port", `update exposure set port = 1 where vapp_id = ${living}`],
   ["has living rows", `update machine set released_at = null where id = ${deadMachine}`],
   [
@@ -76,6 +90,9 @@ test.each<[string, (machines: SimMachine[]) => SimMachine[]]>([
   ["is running and not there", (machines) => machines.slice(1)],
   ["is known as running and is crashed", ([first, ...rest]) => [{ ...first!, power: "crashed" }, ...rest]],
   ["runs without its configuration", ([first, ...rest]) => [{ ...first!, contextDigest: null }, ...rest]],
+  ["has size", ([first, ...rest]) => [{ ...first!, memoryMiB: first!.memoryMiB + 1 }, ...rest]],
+  ["has volumes", ([first, ...rest]) => [{ ...first!, volumes: [{ name: "left", sizeMiB: 16, files: {} }] }, ...rest]],
+  ["has snapshots", ([first, ...rest]) => [{ ...first!, snapshots: [{ name: "left", createdAt: "", files: {}, volumes: [] }] }, ...rest]],
   ["is there twice", (machines) => [...machines, { ...machines[0]!, name: "copy" }]],
   ["the mark of another installation", ([first, ...rest]) => [{ ...first!, owner: { ...first!.owner!, installation: stranger } }, ...rest]],
   ["carries our mark and no row knows it", ([first, ...rest]) => [{ ...first!, owner: { ...first!.owner!, object: stranger } }, ...rest]],

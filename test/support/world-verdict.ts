@@ -15,6 +15,12 @@ export interface SeenObject {
   readonly power?: string;
   /** Of machines: `mac attachment`, sorted. Undefined where the endpoint does not show it. */
   readonly nics?: readonly string[];
+  /** Of machines: `2 vCPU 512 MiB`. Undefined where the endpoint does not show it. */
+  readonly size?: string;
+  /** Of machines: `name 1024 MiB`, sorted. Undefined where the endpoint does not show it. */
+  readonly volumes?: readonly string[];
+  /** Of machines: names at the endpoint, sorted. Undefined where the endpoint does not show it. */
+  readonly snapshots?: readonly string[];
   /** Of machines: whether their context was applied since they started. Undefined where only the guest knows. */
   readonly configured?: boolean;
   /** Of exposures. */
@@ -26,13 +32,16 @@ export type Expected = "running" | "stopped" | "gone" | "owned";
 
 export function seenInSim(dump: SimDump): SeenObject[] {
   const machines = Object.entries(dump.endpoints).flatMap(([endpoint, { machines: there }]) =>
-    there.map(({ name, owner, power, nics, contextDigest }): SeenObject => ({
+    there.map(({ name, owner, power, nics, contextDigest, vcpus, memoryMiB, volumes, snapshots }): SeenObject => ({
       noun: "machine",
       endpoint,
       name,
       owner,
       power,
       nics: nics.map(({ mac, attachment }) => `${mac} ${attachment}`).sort(),
+      size: `${vcpus} vCPU ${memoryMiB} MiB`,
+      volumes: volumes.map((volume) => `${volume.name} ${volume.sizeMiB} MiB`).sort(),
+      snapshots: snapshots.map((snapshot) => snapshot.name).sort(),
       configured: contextDigest !== null,
     })),
   );
@@ -54,6 +63,14 @@ interface Row {
   readonly released: boolean;
   readonly port: number | null;
   readonly nics: string[];
+  /** Of machines. */
+  readonly size: string | null;
+  readonly volumes: string[];
+  readonly snapshots: string[];
+  /** Whether a size is still on its way. */
+  readonly changing: boolean;
+  /** Of machines: what is known to differ from the specification. */
+  readonly drift: string[];
   readonly last_ledger: string | null;
 }
 
@@ -96,12 +113,20 @@ async function readRows(sql: Sql): Promise<Row[]> {
            m.released_at is not null as released,
            null::int as port, l.state as last_ledger,
            coalesce((select array_agg(a.mac || ' ' || s.attachment order by a.mac || ' ' || s.attachment)
-                     from address a join segment s on s.id = a.segment_id where a.machine_id = m.id), '{}') as nics
+                     from address a join segment s on s.id = a.segment_id where a.machine_id = m.id), '{}') as nics,
+           (m.spec->>'vcpus') || ' vCPU ' || (m.spec->>'memoryMiB') || ' MiB' as size,
+           array(select (v->>'name') || ' ' || (v->>'sizeMiB') || ' MiB' from jsonb_array_elements(m.spec->'volumes') v order by 1) as volumes,
+           array(select s.external_name from snapshot s where s.vapp_id = m.vapp_id and s.released_at is null and s.state = 'realised'
+                 and s.machines ? m.name order by 1) as snapshots,
+           m.wanted is not null as changing,
+           array(select d->>'name' from jsonb_array_elements(coalesce(m.drift, '[]')) d) as drift
       from machine m join endpoint e on e.id = m.endpoint_id left join last_entry l on l.resource_id = m.id
     union all
-    select 'segment', s.id, s.vapp_id, '', s.name, s.external_name, s.state, null, s.released_at is not null, null, null, '{}' from segment s
+    select 'segment', s.id, s.vapp_id, '', s.name, s.external_name, s.state, null, s.released_at is not null, null, null, '{}',
+           null, '{}', '{}', false, '{}' from segment s
     union all
-    select 'exposure', x.id, x.vapp_id, '', x.name, x.external_name, x.state, null, x.released_at is not null, x.port, l.state, '{}'
+    select 'exposure', x.id, x.vapp_id, '', x.name, x.external_name, x.state, null, x.released_at is not null, x.port, l.state, '{}',
+           null, '{}', '{}', false, '{}'
       from exposure x left join last_entry l on l.resource_id = x.id`);
 }
 
@@ -164,11 +189,25 @@ function objectProblems(vapp: Vapp, rows: readonly Row[], seen: readonly SeenObj
       problems.push(`${what} is ${row.state}${row.released ? ", released" : ""} and ${isThere ? "not there" : "there"}`);
     if (!isThere || object === undefined) continue;
     if (row.noun === "machine" && object.power !== row.state) problems.push(`${what} is known as ${row.state} and is ${object.power}`);
-    if (object.nics !== undefined && object.nics.join() !== row.nics.join())
-      problems.push(`${what} has NICs ${object.nics.join()}, not ${row.nics.join()}`);
+    problems.push(...(row.noun === "machine" ? shapeProblems(row, object).map((problem) => `${what} ${problem}`) : []));
     if (row.noun === "exposure" && object.port !== row.port) problems.push(`${what} is at port ${object.port}, not ${row.port}`);
     if (vapp.state === "active" && object.configured === false) problems.push(`${what} runs without its configuration`);
   }
+  return problems;
+}
+
+/** A machine is what its row says, but for what is known to differ. Snapshots of a vApp are of all its machines. */
+function shapeProblems(row: Row, object: SeenObject): string[] {
+  const problems: string[] = [];
+  const differs = (names: readonly string[], noun: string, is: readonly string[] | undefined, wanted: readonly string[]) => {
+    if (is === undefined || is.join() === wanted.toSorted().join() || names.some((name) => row.drift.includes(name))) return;
+    problems.push(`has ${noun} ${is.join()}, not ${wanted.join()}`);
+  };
+  differs(["nics"], "NICs", object.nics, row.nics);
+  differs(["volumes"], "volumes", object.volumes, row.volumes);
+  differs([], "snapshots", object.snapshots, row.snapshots);
+  differs(["vcpus", "memoryMiB"], "size", object.size === undefined ? undefined : [object.size], [row.size ?? ""]);
+  if (row.changing) problems.push("still waits for another size, and no order is in flight");
   return problems;
 }
 
@@ -223,6 +262,10 @@ async function tableProblems(sql: Sql): Promise<string[]> {
       where a.type = 'order.accepted' and b.type = 'order.accepted' and b.data->>'action' <> 'delete'
         and not exists (select 1 from event e where e.vapp_id = a.vapp_id and e.seq < b.seq and e.subject = a.data->>'run'
           and e.type in ('run.succeeded', 'run.compensated', 'run.failed'))`,
+    "a vApp without an order in flight still remembers what was before one": `select name as what from vapp
+      where run_id is null and before is not null and state <> 'failed'`,
+    "a snapshot was never taken and no order is in flight": `select v.name || ' ' || s.name as what from snapshot s join vapp v on v.id = s.vapp_id
+      where s.released_at is null and v.run_id is null and v.state <> 'failed' and (s.state <> 'realised' or s.taken_at is null)`,
     "a machine that is gone still has facts": `select f.subject_id::text as what from fact f join machine m on m.id = f.subject_id where m.released_at is not null`,
   };
   const problems = await Promise.all(

@@ -8,14 +8,18 @@ const eventLimitMs = 1_000;
 /** An aborted call must come back soon; the caller has lost interest. */
 const abortLimitMs = 2_000;
 
-interface Watched {
+export interface Watched {
   /** Fails unless an event of `name` with one of these powers comes in time; then forgets all that came so far. */
   expect(name: string, powers: readonly MachineEvent["power"][]): Promise<void>;
+  /** Lets late events of what was done so far pass. */
+  settled(): Promise<void>;
+  /** Fails unless any event of `name` comes in time. */
+  expectAny(name: string): Promise<void>;
   /** Aborts, and asserts that `watch` resolves. */
   stop(): Promise<void>;
 }
 
-async function watchStart(bench: Bench): Promise<Watched> {
+export async function watchStart(bench: Bench): Promise<Watched> {
   const provider = await bench.another();
   const abort = new AbortController();
   const events: MachineEvent[] = [];
@@ -27,6 +31,14 @@ async function watchStart(bench: Bench): Promise<Watched> {
     async expect(name, powers) {
       const seen = () => events.some((event) => event.name === name && powers.includes(event.power));
       await within(eventLimitMs, `event ${powers.join(" or ")} of ${name}`, seen);
+      events.length = 0;
+    },
+    async settled() {
+      await wallClock.sleep(eventLimitMs);
+      events.length = 0;
+    },
+    async expectAny(name) {
+      await within(eventLimitMs, `any event of ${name}`, () => events.some((event) => event.name === name));
       events.length = 0;
     },
     async stop() {

@@ -1,9 +1,27 @@
 /** What somebody changed by hand comes back with the next `machineEnsure`, and so does a size that could not change at once. */
 import assert from "node:assert/strict";
+import { watchStart } from "#provider/conformance/connection-checks.ts";
 import { check, type ConformanceCheck } from "#provider/conformance/subject.ts";
 import { assertRealises } from "#provider/conformance/machine-checks.ts";
 
 export const driftChecks: readonly ConformanceCheck[] = [
+  check(
+    "watch tells within a second that a NIC or the memory was changed by hand",
+    async (bench) => {
+      const spec = await bench.ready();
+      const { provider, ctx, subject } = bench;
+      const watched = await watchStart(bench);
+      await subject.byHand.nicRemove(spec.name, spec.nics[0]!);
+      await watched.expectAny(spec.name);
+      if (!provider.capabilities.liveResize) await provider.machineStop(ctx, spec, { graceMs: 0 });
+      await watched.settled();
+      await subject.byHand.memorySet(spec.name, spec.memoryMiB + 32);
+      await watched.expectAny(spec.name);
+      await watched.stop();
+    },
+    ["events", "channel"],
+  ),
+
   check(
     "a NIC lost by hand shows in the facts and comes back while the machine runs",
     async (bench) => {

@@ -47,12 +47,15 @@ export class Damage {
     const machine = this.#machines.any(endpoint, name);
     const kept = machine.nics.filter((each) => each.name !== nic);
     if (kept.length === machine.nics.length) throw new AppError("not_found", `machine ${name} has no NIC ${nic}`);
-    this.#machines.put({ ...machine, nics: kept });
+    this.#machines.changed({ ...machine, nics: kept }, "a NIC was removed");
   }
 
   /** Somebody's hand at its size. */
   change({ endpoint, name, vcpus, memoryMiB }: MachineByHand): void {
     const machine = this.#machines.any(endpoint, name);
-    this.#machines.put({ ...machine, vcpus: vcpus ?? machine.vcpus, memoryMiB: memoryMiB ?? machine.memoryMiB });
+    this.#machines.changed(
+      { ...machine, vcpus: vcpus ?? machine.vcpus, memoryMiB: memoryMiB ?? machine.memoryMiB },
+      "its size was changed",
+    );
   }
 }

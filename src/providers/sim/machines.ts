@@ -14,7 +14,8 @@ import { blankMachine, type SimMachine, type World } from "#providers/sim/world.
 export interface SimEvent {
   readonly type: "machine";
   readonly name: string;
-  readonly power: SimMachine["power"] | "removed";
+  /** Null: something else about it changed. */
+  readonly power: SimMachine["power"] | "removed" | null;
   readonly reason: string;
 }
 
@@ -38,7 +39,7 @@ export class Machines {
       throw new AppError("conflict", `machine ${spec.name} exists with another kind or image; remove it first`);
     }
     const wanted: SimMachine = { ...existing, ...spec, volumes: volumesSynced(existing.volumes, spec.volumes) };
-    if (!sameShape(existing, wanted)) this.put(wanted);
+    if (!sameShape(existing, wanted)) this.changed(wanted, "synced");
     return machineFacts(wanted);
   }
 
@@ -145,6 +146,12 @@ export class Machines {
     this.put(changed);
     this.#emit(machine.endpoint, { type: "machine", name: machine.name, power, reason });
     return changed;
+  }
+
+  /** A change that is none of power, and says so. */
+  changed(machine: SimMachine, reason: string): void {
+    this.put(machine);
+    this.#emit(machine.endpoint, { type: "machine", name: machine.name, power: null, reason });
   }
 
   drop(machine: SimMachine, reason: string): void {

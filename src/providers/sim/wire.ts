@@ -55,7 +55,8 @@ export const inventoryItem = machineFacts.extend({
 export const machineEvent = z.object({
   type: z.literal("machine"),
   name: z.string(),
-  power: z.enum([...power.options, "removed"]),
+  /** Null: something else about it changed. */
+  power: z.enum([...power.options, "removed"]).nullable(),
   reason: z.string(),
 });
 
