@@ -69,6 +69,7 @@ export const endpointOperations = [
     description: "Writes nothing; the configuration with its secrets is forgotten at once.",
     body: endpointWriteSchema,
     answer: endpointCheckSchema,
+    keyed: "kept",
     timeoutMs: checkMs,
     handle: async (ctx, { body }) => ({ body: await checkEndpointWrite(ctx, body) }),
   }),

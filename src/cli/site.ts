@@ -45,7 +45,7 @@ export function registerSite(program: Command): void {
           const config = fabric === "none" ? (options.config ?? {}) : configOf(options);
           const body = { kind, location, fabric: { kind: fabric, config } };
           const shown = await ask(session.client.PUT("/v1/sites/{site}", { params: { path: { site: name } }, body }));
-          session.show(shown, () => `${shown.name}: ${shown.kind}, fabric ${shown.fabric.kind}, generation ${shown.generation}`);
+          session.show(shown, () => `${shown.name}: generation ${shown.generation}`);
         },
       ),
     )

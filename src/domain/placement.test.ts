@@ -134,6 +134,7 @@ describe("refusals", () => {
     ["no memory at all", endpoint("a", { freeMemoryMiB: 100 }), "has 100 MiB free", "free 478 MiB on host-a"],
     ["vCPUs", endpoint("a", { freeVcpus: 0 }), "it needs 1 vCPU and host-a has 0 free", "free 1 vCPU on host-a"],
     ["state", endpoint("a", { state: "unreachable" }), "a is unreachable", "bring a back to ready"],
+    ["mode", endpoint("a", { state: "observed" }), "a is only observed", "name another site, or have a added again without --observe"],
     ["format", endpoint("a", { imageFormats: ["sim"] }), "the image exists as qcow2 and a needs sim", "build the image as sim"],
     ["kind", lxd, "lxd does not realise VMs", "register an endpoint for VMs"],
   ])("%s", (_name, only, constraint, nearest) => {
@@ -174,7 +175,7 @@ const endpointsArbitrary = fc.uniqueArray(
       freeMemoryMiB: fc.integer({ min: 0, max: 4096 }),
       accelerator: fc.constantFrom("kvm", "tcg", "none"),
       overheadMiBPerVm: fc.constantFrom(0, 450),
-      state: fc.constantFrom("ready", "ready", "ready", "draining", "unreachable"),
+      state: fc.constantFrom("ready", "ready", "ready", "draining", "unreachable", "observed"),
       costPerHour: fc.constantFrom(null, 1, 2),
     } as const)
     .map((one) => ({ ...one, id: `id-${one.name}` })),
