@@ -139,13 +139,14 @@ async function accept(ctx: DecidedContext, tx: Tx, approved: Approved): Promise<
   await createRun(tx, {
     id: order.runId,
     onFailure: planned.plan.onFailure ?? planned.process.onFailure,
-    steps: planned.document.steps.map(({ id, kind, title, input, after, undoable }) => ({
+    steps: planned.document.steps.map(({ id, kind, title, input, after, undoable, final }) => ({
       id,
       kind,
       title,
       input: input as never,
       after,
       undoable,
+      final,
     })),
   });
   await orderInsert(tx, {

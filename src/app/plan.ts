@@ -194,6 +194,7 @@ function checkSteps(platform: Platform, plan: ProcessPlan): PlanStep[] {
       input: step.input as PlanStep["input"],
       after: [...step.after],
       undoable: typeof kind.undo === "function",
+      final: kind.final ?? false,
       effect: { creates: [...effect.creates], changes: [...effect.changes], removes: [...effect.removes] },
     };
   });

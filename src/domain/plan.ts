@@ -165,6 +165,7 @@ export const planStepSchema = z.object({
   input: z.json(),
   after: z.array(z.string()),
   undoable: z.boolean().meta({ description: "Whether a failure later on can undo this step" }),
+  final: z.boolean().meta({ description: "Once it succeeded the run only goes forward" }),
   effect: stepEffectSchema,
 });
 export type PlanStep = z.infer<typeof planStepSchema>;

@@ -5,7 +5,7 @@
  * Invariants (property-tested):
  * - a step starts only after every step in its `after` is ok;
  * - after a failure or a cancel nothing new is done, what is in flight settles, then every *attempted* step is undone (the failed
- *   one too: a failed call may have left half an object) in reverse order of dependencies;
+ *   one too: a failed call may have left half an object) in reverse order of dependencies, unless a final step is ok: then all stays;
  * - the action depends on the journal's order alone, so replaying any prefix gives the same actions.
  */
 import { AppError, type ErrorCode, unreachable } from "#domain/error.ts";
@@ -23,6 +23,8 @@ export interface SagaStep {
   readonly after: readonly string[];
   /** False: undo skips it (it changes nothing outside, or what it changes may stay). */
   readonly undoable: boolean;
+  /** Once it is ok the run only goes forward: what follows builds on something that must not be taken back. */
+  readonly final?: boolean;
 }
 
 export interface StepError {
@@ -189,7 +191,8 @@ function nextForward(input: SagaInput, state: Folded): SagaAction {
 function nextStopping(input: SagaInput, state: Folded): SagaAction {
   // Nothing is undone while something is still being done: a late `do` could re-create what its undo has just removed.
   if (input.inFlight.some((work) => work.phase === "do")) return { type: "settle" };
-  if (input.onFailure === "stop") return { type: "end", outcome: "failed" };
+  const isFinal = input.steps.some((step) => step.final === true && state.done.get(step.id) === "ok");
+  if (input.onFailure === "stop" || isFinal) return { type: "end", outcome: "failed" };
   const dependents = dependentsOf(input.steps);
   const cleared = clearedSteps(input.steps, state, dependents);
   const inFlight = new Set(input.inFlight.map((work) => work.stepId));

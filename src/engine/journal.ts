@@ -103,7 +103,15 @@ export async function readRun(database: Database, runId: string): Promise<Stored
   if (run === undefined) return undefined;
   const rows = await database.selectFrom("run_step").selectAll().where("run_id", "=", runId).orderBy("ordinal").execute();
   const steps = rows.map((row): RunStep => {
-    return { id: row.step_id, kind: row.kind, title: row.title, input: row.input, after: row.after, undoable: row.undoable };
+    return {
+      id: row.step_id,
+      kind: row.kind,
+      title: row.title,
+      input: row.input,
+      after: row.after,
+      undoable: row.undoable,
+      final: row.final,
+    };
   });
   return { id: run.id, state: run.state, onFailure: run.on_failure, steps };
 }

@@ -27,6 +27,7 @@ export async function createRun(tx: Tx, run: NewRun): Promise<void> {
     input: JSON.stringify(step.input),
     after: [...step.after],
     undoable: step.undoable,
+    final: step.final ?? false,
   }));
   for (let from = 0; from < rows.length; from += insertRows) {
     await tx

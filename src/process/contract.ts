@@ -113,6 +113,8 @@ export interface StepKind<I, O extends Json> {
   /** Limit of all attempts together, in milliseconds. */
   readonly deadlineMs: number;
   do(ctx: StepContext, input: I): Promise<(StepResult & { readonly output: O }) | StepWait>;
+  /** Once such a step succeeded its run only goes forward, whatever fails later: what follows builds on it. Default false. */
+  readonly final?: boolean;
   /** `irreversible`: nothing can bring it back; `nothing`: it left nothing behind. */
   readonly undo: Undo<I> | "irreversible" | "nothing";
 }

@@ -947,6 +947,8 @@ export interface components {
                 after: string[];
                 /** @description Whether a failure later on can undo this step */
                 undoable: boolean;
+                /** @description Once it succeeded the run only goes forward */
+                final: boolean;
                 effect: {
                     creates: string[];
                     changes: string[];

@@ -38,6 +38,7 @@ export interface RunStepTable {
   input: JsonColumn;
   after: string[];
   undoable: boolean;
+  final: Generated<boolean>;
   state: Generated<RunStepState>;
   attempts: Generated<number>;
   started_at: NullableTimestamp;

@@ -55,7 +55,13 @@ export class RepairReconciler {
     }
     try {
       const own = { ...ctx, platform: this.#platform, actor, requestId: `repair-${newId("order", ctx.clock)}` };
-      const order = await placeOrder(own, { action: "repair", vapp: formatId("vapp", vapp.id), input: {} });
+      const order = await placeOrder(own, {
+        action: "repair",
+        vapp: formatId("vapp", vapp.id),
+        input: {},
+        // What runs is not stopped by automation: a repair that would is reported, with what a person may order.
+        bounds: { maxDowntimeSeconds: 0 },
+      });
       ctx.log.warn({ vapp: vapp.name, order: order.id, summary: order.summary }, "a vApp is repaired");
     } catch (error) {
       // Somebody else's order was faster, or policy forbids it: both are reported and neither is forced.

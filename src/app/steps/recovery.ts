@@ -60,7 +60,8 @@ const fenceCallMs = 10_000;
 /**
  * Fencing (I6): the machine is stopped by force and its endpoint, which answers for itself, says that it is stopped. Only that is proof. When
  * the endpoint does not answer the machine may live: the run waits, asks again from time to time, and goes on only when the endpoint
- * answers or a person confirms that the machine is off, with a reason that stays on record.
+ * answers or a person confirms that the machine is off, with a reason that stays on record. What follows must not be taken back: undoing a
+ * promotion would bring back a database without the newest rows.
  */
 export function machineFence(platform: Platform): StepKind<MachineInput, Json> {
   return {
@@ -69,6 +70,7 @@ export function machineFence(platform: Platform): StepKind<MachineInput, Json> {
     effect: ({ machine }) => ({ creates: [], changes: [`machine ${machine} is proven stopped`], removes: [] }),
     attemptTimeoutMs: 2 * fenceCallMs,
     deadlineMs: patienceMs,
+    final: true,
     async do(ctx, { machine }) {
       const decided = decisionSchema.safeParse(ctx.woken);
       if (decided.success) return byDecision(decided.data, machine);

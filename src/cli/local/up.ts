@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { wholeNumber } from "#cli/command.ts";
 import { OwnConsole } from "#cli/local/console-build.ts";
+import { loadProcesses } from "#cli/local/own-processes.ts";
 import { untilStopped } from "#cli/local/stop-signal.ts";
 import { homeFolder } from "#cli/session.ts";
 import { makeLog, type LogLevel } from "#lib/log.ts";
@@ -13,6 +14,7 @@ interface UpOptions {
   readonly databaseUrl?: string;
   readonly logLevel: LogLevel;
   readonly json?: boolean;
+  readonly process: readonly string[];
 }
 
 export function registerUp(program: Command): void {
@@ -23,6 +25,12 @@ export function registerUp(program: Command): void {
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--home <folder>", "where database, key, token and address are kept", homeFolder())
     .option("--database-url <url>", "a database server of your own (see docs); default: DATABASE_URL, else the one that comes along")
+    .option(
+      "--process <file>",
+      "processes of your own; may be repeated",
+      (file: string, before: string[]) => [...before, file],
+      [] as string[],
+    )
     .option("--log-level <level>", "debug, info, warn, error or silent", "info")
     .action(async function (this: Command) {
       await up(this.optsWithGlobals<UpOptions>());
@@ -40,6 +48,7 @@ async function up(options: UpOptions): Promise<void> {
     port: options.port,
     log,
     findConsole: console.find,
+    processes: await loadProcesses(options.process),
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
   });
   console.build();
