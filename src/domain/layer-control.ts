@@ -48,7 +48,8 @@ function consoleItem(facts: LayerFacts, machine: LayerMachine): LayerItem {
   return layerItem(facts.at, {
     subject: { kind: "machine", name: machine.name },
     name: "serial console",
-    desired: machine.desired === "running" ? "open on request" : null,
+    // The blueprint says who may; whether there is one at all is the endpoint's nature.
+    desired: machine.desired === "running" && endpoint?.console === true ? "open on request" : null,
     seen:
       endpoint?.checkedAt == null
         ? null
@@ -144,7 +145,7 @@ function vappItems(facts: LayerFacts): LayerItem[] {
       subject,
       name: "cost",
       desired: null,
-      seen: recordSeen(facts, `${vapp.costPerHour} ${vapp.currency} an hour`, "rate card"),
+      seen: recordSeen(facts, `${vapp.costPerHour.replace(/(\.\d{6})\d+$/, "$1")} ${vapp.currency} an hour`, "rate card"),
       why: whyOf("the current rate card on what the vApp is made of", newest),
     }),
     ...(newest === null

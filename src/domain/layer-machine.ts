@@ -50,7 +50,7 @@ function configurationItem(facts: LayerFacts, machine: LayerMachine): LayerItem 
     applied === undefined
       ? null
       : {
-          value: lost ? `lost: started again after generation ${applied.generation}` : applied.generation,
+          value: lost ? `lost: it started again since generation ${applied.generation}` : `generation ${applied.generation}`,
           source: `run ${applied.run}`,
           at: applied.at,
           staleMs: null,
@@ -58,9 +58,9 @@ function configurationItem(facts: LayerFacts, machine: LayerMachine): LayerItem 
   return layerItem(facts.at, {
     subject: { kind: "machine", name: machine.name },
     name: "configuration",
-    desired: machine.desired === "running" ? (order?.generation ?? null) : null,
+    desired: machine.desired === "running" && order !== null ? `generation ${order.generation}` : null,
     seen,
-    why: whyOf(`generation of the vApp whose configuration ${machine.name} was to get, ${declaredBy(facts, machine.tier)}`, order),
+    why: whyOf(`what the vApp was when ${machine.name} was to be configured last, ${declaredBy(facts, machine.tier)}`, order),
   });
 }
 

@@ -166,7 +166,7 @@ function verdictItems(facts: LayerFacts): LayerItem[] {
   return [
     layerItem(facts.at, {
       subject: { kind: "vapp", name: facts.vapp.name },
-      name: "policy on the last order",
+      name: "last verdict",
       desired: null,
       seen: { value: newest.policy, source: "policy", at: newest.createdAt, staleMs: null },
       why: whyOf(`${newest.process} by ${newest.principal}`, newest),
