@@ -88,8 +88,8 @@ export function libvirtSubject(site: () => LibvirtSite, image: () => ImageSource
   };
 }
 
-/** Sector of a disk that no guest of ours writes to, nor any file system on a small volume. */
-const markSector = 20_000;
+/** A sector that no guest of ours uses: behind the files of the image, and in the middle of a small volume. */
+const sectorOf = (volume: string | null) => (volume === null ? 81_000 : 20_000);
 const deviceOf = (volume: string | null) =>
   volume === null
     ? "device=vda"
@@ -98,12 +98,12 @@ const deviceOf = (volume: string | null) =>
 /** Marks in a sector of the disk itself: the tiny guest has no file system on it. */
 const rawContent: ConformanceSubject["content"] = {
   async write(provider, ctx, spec, volume, text) {
-    const script = `${deviceOf(volume)}; [ -n "$device" ] && dd of=/dev/$device bs=512 seek=${markSector} count=1 conv=notrunc,sync,fsync`;
+    const script = `${deviceOf(volume)}; [ -n "$device" ] && dd of=/dev/$device bs=512 seek=${sectorOf(volume)} count=1 conv=notrunc,sync,fsync`;
     const { exitCode, stderr } = await provider.channelRun(ctx, spec, { argv: ["/bin/sh", "-c", script], stdin: text });
     if (exitCode !== 0) throw new Error(`the mark was not written: ${stderr}`);
   },
   async read(provider, ctx, spec, volume) {
-    const script = `${deviceOf(volume)}; dd if=/dev/$device bs=512 skip=${markSector} count=1 | tr -d '\\000'`;
+    const script = `${deviceOf(volume)}; dd if=/dev/$device bs=512 skip=${sectorOf(volume)} count=1 | tr -d '\\000'`;
     return (await provider.channelRun(ctx, spec, { argv: ["/bin/sh", "-c", script] })).stdout;
   },
 };
