@@ -6,6 +6,7 @@ import type { EndpointView, EndpointWrite } from "#domain/catalogue.ts";
 import { splitSecrets, type EndpointMode } from "#domain/endpoint.ts";
 import { AppError, isAppError } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
+import type { Json } from "#domain/json.ts";
 import type { EndpointDescription } from "#provider/contract.ts";
 import type { AppContext, DecidedContext } from "#app/context.ts";
 import { checkGeneration, unchanged, type IfGeneration } from "#app/generation.ts";
@@ -45,7 +46,7 @@ export const putEndpoint = useCase(
       await advisoryLock(tx, "capacity");
       const site = await theSite(ctx, endpoint.site, tx);
       const before = (await endpointList(tx)).find((row) => row.name === name);
-      const known = before === undefined ? undefined : { ...before, config: endpoints.configOf(before) };
+      const known = before === undefined ? undefined : { ...before, config: configKnown(ctx, before) };
       const wanted = { name, site_id: site.id, provider, mode };
       mayManage(name, mode, site);
       if (before !== undefined && (before.mode !== mode || before.site_id !== site.id))
@@ -132,7 +133,8 @@ export async function describeEndpoint(
     const description = await ctx.platform.endpoints.providerOf(row).describe(ctx);
     await record((tx) => endpointDescribed(tx, row.id, description));
   } catch (error) {
-    if (!isSilence(error)) throw error;
+    // One that answers with a refusal is of no more use than one that is silent; only defects of ours are no state of an endpoint.
+    if (!isAppError(error) && !isSilence(error)) throw error;
     ctx.log.warn(
       { endpoint: row.name, error: isAppError(error) ? (error.internal ?? error.code) : String(error) },
       "endpoint does not answer",
@@ -173,9 +175,29 @@ function endpointView(ctx: AppContext, row: EndpointRow): EndpointView {
     accelerator: description?.accelerator ?? null,
     vcpus: description?.vcpus ?? null,
     memoryMiB: description?.memoryMiB ?? null,
-    machineKinds: [...ctx.platform.endpoints.providerOf(row).capabilities.machineKinds],
+    machineKinds: machineKindsOf(ctx, row),
     machines: Number(row.machine_count),
     checkedAt: row.checked_at?.toISOString() ?? null,
     generation: row.generation,
   };
+}
+
+/** Secrets sealed with a key that is lost cannot be compared; what is given now replaces them. */
+function configKnown(ctx: AppContext, row: EndpointRow): Json {
+  try {
+    return ctx.platform.endpoints.configOf(row);
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    return null;
+  }
+}
+
+/** None of an endpoint that cannot even be opened: it is still shown, and can be changed or removed. */
+function machineKindsOf(ctx: AppContext, row: EndpointRow): string[] {
+  try {
+    return [...ctx.platform.endpoints.providerOf(row).capabilities.machineKinds];
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    return [];
+  }
 }

@@ -231,6 +231,11 @@ test("a private key is sealed: in no table, answer, or log; the same again is no
   expect((await put("sealed", body)).json()).toMatchObject({ generation: 1 });
   const other = { ...body, config: { ...config, ...(await testCertificate(plane.home)) } };
   expect((await put("sealed", other)).json()).toMatchObject({ generation: 2 });
+  // Sealed under a key that is lost: still shown, and mended by giving it again.
+  await plane.sql("update endpoint set sealed = decode('00', 'hex') || sealed, generation = generation + 1 where name = 'sealed'");
+  const damaged = (await plane.request("GET", "/v1/endpoints")).json<Schemas["EndpointList"]>();
+  expect(damaged.items.find(({ name }) => name === "sealed")).toMatchObject({ machineKinds: [] });
+  expect((await put("sealed", other)).json()).toMatchObject({ generation: 4, machineKinds: ["container"] });
 });
 
 test("an image in use is not removed and names its machines; one that is not goes with its copies", async () => {
