@@ -26,7 +26,7 @@ async function out(file: string, args: readonly string[], more: NodeJS.ProcessEn
   const { stdout } = await run(file, [...args], { cwd: root, env: { ...env, ...more }, maxBuffer: 10 * 1024 * 1024 });
   return stdout;
 }
-const demo = (...args: string[]) => out("npm", ["run", "-s", "demo", "--", "--port", "0", ...args]);
+const demo = (...args: string[]) => out("npm", ["run", "-s", "demo", "--", "--port", "0", "--offering", "tiny", ...args]);
 const strat = async <T>(...args: string[]) => JSON.parse(await out("npm", ["run", "-s", "strat", "--", "--json", ...args])) as T;
 const machineOf = (vapp: VappView, name: string) => vapp.machines.find((machine) => machine.name === name)!;
 

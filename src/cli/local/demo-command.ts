@@ -18,7 +18,7 @@ export function registerDemo(program: Command): void {
   program
     .command("demo")
     .description("a cloud on this machine from nothing, with one vApp in it; safe to repeat")
-    .option("--offering <name>", "what to deploy", "tiny")
+    .option("--offering <name>", "what to deploy", "shop")
     .addOption(
       new Option("--site <site>", "local: libvirt and LXD on this machine (root); sim: machines that only pretend")
         .choices(["local", "sim"])
@@ -62,6 +62,8 @@ function removeCommand({ home, site }: DemoCommandOptions, how: "--down" | "--pu
   return [`npm run demo -- ${how}`, ...own].join(" ");
 }
 
+const answerCharsMax = 160;
+
 function upText(result: DemoResult, look: string): string {
   const machines = result.machines.map(
     ({ name, kind, endpoint, address, reason }) =>
@@ -70,9 +72,11 @@ function upText(result: DemoResult, look: string): string {
   return [
     "",
     `Open        ${result.url}`,
-    `It answers  ${result.proof.split("\n")[0] ?? ""}`,
+    ...result.answers.map(
+      (answer, index) => `${index === 0 ? "It answers" : "and"}`.padEnd(12) + (answer.split("\n")[0] ?? "").slice(0, answerCharsMax),
+    ),
     "",
-    `vApp ${result.vapp}, ${result.costPerHour} an hour, carried out by ${result.plan}:`,
+    `vApp ${result.vapp}, ${result.costPerHour} an hour, made by ${result.steps} steps (strat plan show ${result.plan}):`,
     ...machines,
     "",
     `Look around   ${look} vapp show ${result.vapp}`,

@@ -42,8 +42,10 @@ export interface DemoResult {
   readonly phases: readonly { name: string; seconds: number }[];
   /** The command that takes it away again. */
   readonly remove: string;
-  /** First line the application answered. */
-  readonly proof: string;
+  /** How many steps the plan had. */
+  readonly steps: number;
+  /** What the application answered: as many different answers as it has servers, when it says who they are. */
+  readonly answers: readonly string[];
 }
 
 export interface DemoLeft {
@@ -76,9 +78,10 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
   const vapp = await phases.time("deploy", () => deployed(api, offering, site.site.name, say));
   const url = vapp.exposures[0]?.url;
   if (url == null) throw new AppError("internal", `${vapp.name} exposes nothing`);
-  const proof = await phases.time("proof from outside", () => answered(url));
+  const answers = await phases.time("proof from outside", () => answered(url));
   const { items: orders } = await ask(api.GET("/v1/orders", { params: { query: { vapp: vapp.id, limit: 500 } } }));
   const order = orders.find(({ action }) => action === "deploy");
+  const run = order === undefined ? null : await ask(api.GET("/v1/runs/{run}", { params: { path: { run: order.run } } }));
   return {
     url,
     vapp: vapp.name,
@@ -93,7 +96,8 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
     costPerHour: `${vapp.costPerHour} ${vapp.currency}`,
     phases: phases.done,
     remove: options.remove,
-    proof,
+    steps: run?.steps.length ?? 0,
+    answers,
   };
 }
 
@@ -249,8 +253,18 @@ function failuresOf(run: Schemas["Run"]): { constraint: string; source: string; 
     }));
 }
 
-/** The application itself, from outside. Its first answer may take a moment after the exposure stands. */
-async function answered(url: string): Promise<string> {
+/** Asked this often: a balancer with two servers shows both. */
+const proofRequests = 6;
+const proofAnswers = 3;
+
+/** The application itself, from outside: different answers in the order they came. The first may take a moment after the exposure stands. */
+async function answered(url: string): Promise<string[]> {
+  const answers = new Set<string>();
+  for (let request = 0; request < proofRequests && answers.size < proofAnswers; request++) answers.add(await answerOf(url));
+  return [...answers];
+}
+
+async function answerOf(url: string): Promise<string> {
   const until = Date.now() + proofTimeoutMs;
   for (;;) {
     const text = await fetch(url, { signal: AbortSignal.timeout(5_000) }).then(
