@@ -17,6 +17,8 @@ export interface FollowOptions extends ClientOptions {
 
 const firstPauseMs = 200;
 const longestPauseMs = 5_000;
+/** The server sends something every ten seconds; a connection that is silent for longer is dead without anybody having closed it. */
+const silenceMs = 30_000;
 
 /** Ends when `signal` aborts. Throws ProblemError for a refusal and UnreachableError when patience is at its end. */
 export async function* followEvents(options: FollowOptions): AsyncGenerator<Event> {
@@ -70,13 +72,17 @@ async function* readStream(options: FollowOptions, cursor: number | "latest"): A
 /** Not every browser can iterate a stream. */
 async function* chunksOf(stream: ReadableStream<string>): AsyncGenerator<string> {
   const reader = stream.getReader();
+  let silence: ReturnType<typeof setTimeout> | undefined;
   try {
     for (;;) {
+      silence = setTimeout(() => void reader.cancel(), silenceMs);
       const { done, value } = await reader.read();
+      clearTimeout(silence);
       if (done) return;
       yield value;
     }
   } finally {
+    clearTimeout(silence);
     await reader.cancel().catch(() => undefined);
   }
 }

@@ -55,7 +55,7 @@ async function follow(token: string, signal: AbortSignal): Promise<void> {
       patienceMs: Number.POSITIVE_INFINITY,
       onContact: (isThere) => enter(isThere ? "live" : "lost"),
     });
-    for await (const _event of events) askAgain();
+    for await (const _event of events) void askAgain();
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof ProblemError && error.problem.code === "unauthenticated") sessionEnd(error.problem);
@@ -63,13 +63,20 @@ async function follow(token: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-let timer: ReturnType<typeof setTimeout> | undefined;
 /** Answers that events are about; an offering is published once and stays as it is. */
 const changing = new Set(["vapps", "machines", "vapp", "run", "orders", "layers"]);
+let isOutdated = false;
+let isAsking = false;
 
-function askAgain(): void {
-  timer ??= setTimeout(() => {
-    timer = undefined;
-    void queryClient.invalidateQueries({ predicate: ({ queryKey }) => changing.has(String(queryKey[0])) });
-  }, gatherMs);
+/** One round after the other: a round cancels what is being asked, so rounds that overtake each other would never end under load. */
+async function askAgain(): Promise<void> {
+  isOutdated = true;
+  if (isAsking) return;
+  isAsking = true;
+  while (isOutdated) {
+    await new Promise((resolve) => setTimeout(resolve, gatherMs));
+    isOutdated = false;
+    await queryClient.invalidateQueries({ predicate: ({ queryKey }) => changing.has(String(queryKey[0])) });
+  }
+  isAsking = false;
 }

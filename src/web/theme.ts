@@ -14,8 +14,22 @@ const strata: MantineColorsTuple = [
   "#134e4a",
 ];
 
+/** Mantine's own dark greys have no hue; these fit the surfaces in theme.css. */
+const dark: MantineColorsTuple = [
+  "#d5dbe1",
+  "#b4bdc6",
+  "#9aa5b1",
+  "#6f7a85",
+  "#3b454f",
+  "#2b333b",
+  "#1c2228",
+  "#171c21",
+  "#12161a",
+  "#0d1013",
+];
+
 export const theme = createTheme({
-  colors: { strata },
+  colors: { strata, dark },
   primaryColor: "strata",
   primaryShade: { light: 7, dark: 4 },
   autoContrast: true,

@@ -144,8 +144,8 @@ function linesFrom(box: TierBox, tiers: readonly TierBox[], plans: ReadonlyMap<s
       id: `${box.tier}>${machine.name}`,
       toMachine: machine.name,
       kind: "balances" as const,
-      // One label for all of them, in their middle.
-      label: index === Math.floor((other.machines.length - 1) / 2) ? `balances :${balance.port}${by}` : "",
+      // One label for all of them, above the first.
+      label: index === 0 ? `balances :${balance.port}${by}` : "",
       tone: meaningOf("machine", machine.state).tone,
     }));
   });

@@ -30,6 +30,14 @@ export function ExposureNode({ data }: Boxed<ExposureBox>) {
   );
 }
 
+export function LabelNode({ data }: Boxed<{ readonly label: string; readonly isCentred: boolean }>) {
+  return (
+    <div className={classes.label} data-centred={data.isCentred}>
+      {data.label}
+    </div>
+  );
+}
+
 export function TierNode({ data }: Boxed<TierBox>) {
   const { headHeight, moreHeight } = boxSize;
   return (

@@ -3,20 +3,20 @@
  * The drawing is hidden from screen readers, which get the same in sentences.
  */
 import { VisuallyHidden } from "@mantine/core";
-import { useElementSize } from "@mantine/hooks";
 import { MarkerType, Position, ReactFlow, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import { useMemo } from "react";
+import { useWidth } from "../room.ts";
 import { boxSize, layoutOf, type Layout } from "../topology-layout.ts";
 import { topologyText, type ExposureBox, type Line, type TierBox, type Topology } from "../topology.ts";
-import { ExposureNode, headHandleY, machineHandleY, TierNode } from "./TopologyNodes.tsx";
+import { ExposureNode, headHandleY, LabelNode, machineHandleY, TierNode } from "./TopologyNodes.tsx";
 import classes from "./TopologyView.module.css";
 
-const nodeTypes = { tier: TierNode, exposure: ExposureNode };
+const nodeTypes = { tier: TierNode, exposure: ExposureNode, label: LabelNode };
 /** Before the room is known. */
 const heightAtFirst = 260;
 
 export function TopologyView({ topology }: { readonly topology: Topology }) {
-  const { ref, width } = useElementSize();
+  const { ref, width } = useWidth();
   const layout = useMemo(() => (width === 0 ? null : layoutOf(topology, width)), [topology, width]);
   return (
     <>
@@ -36,12 +36,10 @@ export function TopologyView({ topology }: { readonly topology: Topology }) {
         {layout !== null && (
           <div className={classes.drawing} style={{ width: layout.width * layout.zoom }}>
             <ReactFlow
-              // Where the room changes its shape, everything stands elsewhere.
-              key={`${layout.direction} ${layout.zoom}`}
-              nodes={nodesOf(topology, layout)}
+              nodes={[...nodesOf(topology, layout), ...labelsOf(topology, layout)]}
               edges={edgesOf(topology.lines, layout.direction)}
               nodeTypes={nodeTypes}
-              defaultViewport={{ x: 0, y: 0, zoom: layout.zoom }}
+              viewport={{ x: 0, y: 0, zoom: layout.zoom }}
               minZoom={0.1}
               nodesDraggable={false}
               nodesConnectable={false}
@@ -110,6 +108,40 @@ function handlesOf({ direction, places }: Layout, id: string, headY: number, mac
   ];
 }
 
+const labelHeight = 18;
+const labelWidthDown = 180;
+
+/** Labels are boxes of their own: above the first of the lines they belong to, so that no line crosses them. */
+function labelsOf({ lines, exposures, tiers }: Topology, { direction, places }: Layout): Node[] {
+  const headY = (id: string) => (exposures.some((box) => box.id === id) ? boxSize.exposureHeight / 2 : headHandleY);
+  const targetY = ({ to, toMachine }: Line) => {
+    const index = tiers.find(({ id }) => id === to)?.machines.findIndex(({ name }) => name === toMachine) ?? -1;
+    return index < 0 ? headHandleY : machineHandleY(index);
+  };
+  return lines
+    .filter(({ label }) => label !== "")
+    .map((line): Node => {
+      const from = places.get(line.from)!;
+      const to = places.get(line.to)!;
+      const start = from.x + from.width;
+      const width = direction === "down" ? labelWidthDown : to.x - start;
+      const position =
+        direction === "down"
+          ? { x: from.x + from.width / 2 + 8, y: (from.y + from.height + to.y - labelHeight) / 2 }
+          : { x: start, y: (from.y + headY(line.from) + to.y + targetY(line)) / 2 - labelHeight - 4 };
+      const data = { label: line.label, isCentred: direction === "right" };
+      return {
+        id: `label:${line.id}`,
+        type: "label",
+        data,
+        position,
+        width,
+        height: labelHeight,
+        measured: { width, height: labelHeight },
+      };
+    });
+}
+
 function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[] {
   const isDown = direction === "down";
   // From top to bottom there is one line between two boxes, however many machines it leads to.
@@ -124,11 +156,8 @@ function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[]
       sourceHandle: "out",
       targetHandle: line.toMachine === null || isDown ? "in" : `in:${line.toMachine}`,
       type: "default",
-      ...(line.label !== "" && { label: line.label, zIndex: 1 }),
       style: { stroke: color, strokeWidth: 1.6, ...(line.kind === "needs" && { strokeDasharray: "5 4" }) },
       markerEnd: { type: MarkerType.ArrowClosed, color, width: 16, height: 16 },
-      labelBgPadding: [5, 2] as [number, number],
-      labelBgBorderRadius: 4,
     };
   });
 }
