@@ -11,14 +11,6 @@ if ! mount -t overlay overlay -o "lowerdir=$BASE_ROOT,upperdir=$WORK/layer,workd
 fi
 touch "$WORK/started"
 if [ -s "$DEBS" ]; then
-  (
-    . "$BASE/chroot.sh"
-    # Files that must be there before the packages are: what not to install, how to configure.
-    if [ -d "$RECIPE/prepare" ]; then cp -a --no-preserve=ownership "$RECIPE/prepare/." "$ROOT/"; fi
-    chroot_enter "$ROOT"
-    in_root_all < "$DEBS" | xargs -d '\n' chroot "$ROOT" dpkg --force-unsafe-io --force-confold --unpack
-    chroot_run "$ROOT" dpkg --force-unsafe-io --force-confold --configure --pending
-    chroot_leave "$ROOT"
-  ) > "$WORK/install.log" 2>&1 || { tail -n 40 "$WORK/install.log" >&2; exit 1; }
+  bash "$BASE/install.sh" > "$WORK/install.log" 2>&1 || { tail -n 40 "$WORK/install.log" >&2; exit 1; }
 fi
 bash "$RECIPE/build.sh"

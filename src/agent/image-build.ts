@@ -3,7 +3,7 @@
  * files and package versions, made in a private folder and published by one rename: the cache holds complete builds or nothing. Any
  * number of builders may share a cache; a lock lets the second one wait instead of working twice, but correctness does not rest on it.
  *
- * Environment of a recipe's build.sh: RECIPE and COMMON (folders), PACKAGES (unpacked image packages), WORK (scratch), OUT (results),
+ * Environment of a recipe's build.sh: RECIPE and COMMON (folders), TOOLS and PACKAGES (unpacked tool and image packages), WORK (scratch), OUT (results),
  * SOURCE_DATE_EPOCH, IMAGES (the folder of all recipes); the tools of the recipe come first on PATH. Of a recipe with a base also BASE
  * (the base's folder) and ROOT: the tree with the layer's packages installed, which the script may change.
  */
@@ -170,6 +170,7 @@ async function buildFiles(recipe: Recipe, job: BuildJob, work: string, options: 
     RECIPE: recipe.folder,
     COMMON: recipe.included[0] ?? recipe.folder,
     IMAGES: dirname(recipe.folder),
+    TOOLS: tools,
     PACKAGES: image,
     WORK: scratch,
     OUT: out,
