@@ -11,8 +11,9 @@ import { checkServerIdentity as nameCheck, type PeerCertificate } from "node:tls
 import { AppError } from "#domain/error.ts";
 import { abortError } from "#lib/abort.ts";
 
-/** How many connections one client keeps for further requests. */
-const socketLimit = 64;
+/** How many connections one client opens at once; more requests wait. Those that are not kept may live long: events, uploads. */
+const keptSocketLimit = 64;
+const singleSocketLimit = 1024;
 
 export interface TlsTarget {
   readonly host: string;
@@ -51,7 +52,7 @@ export class HttpClient {
   constructor(target: HttpTarget, { keepAlive }: { readonly keepAlive: boolean }) {
     this.#target = target;
     this.#options = "socketPath" in target ? { socketPath: target.socketPath } : tlsOptions(target);
-    const agentOptions = { keepAlive, maxSockets: socketLimit };
+    const agentOptions = { keepAlive, maxSockets: keepAlive ? keptSocketLimit : singleSocketLimit };
     this.#agent = "socketPath" in target ? new Agent(agentOptions) : new TlsAgent(agentOptions);
   }
 
