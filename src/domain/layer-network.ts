@@ -1,5 +1,5 @@
 /** What connects and what protects: the layers network and security. */
-import { exposureImpact, secretImpact, segmentImpact } from "#domain/layer-impact.ts";
+import { exposureImpact, list, secretImpact, segmentImpact } from "#domain/layer-impact.ts";
 import { declaredBy, factSeen, layerItem, recordSeen, setBy, whyOf, type Seen } from "#domain/layer-item.ts";
 import { layerStaleMs, type LayerExposure, type LayerFacts, type LayerMachine, type LayerSegment } from "#domain/layer-facts.ts";
 import type { Json } from "#domain/json.ts";
@@ -57,10 +57,10 @@ function nicItem(facts: LayerFacts, machine: LayerMachine, segmentName: string):
 }
 
 function reachedBy(facts: LayerFacts, machine: LayerMachine, segment: string): string | null {
-  const others = facts.machines.filter(({ name, segments }) => name !== machine.name && segments.includes(segment));
+  const others = facts.machines.filter((other) => other.name !== machine.name && other.segments.includes(segment)).map(({ name }) => name);
   const way = facts.exposures.some((exposure) => exposure.machine === machine.name && exposure.segment === segment);
   const parts = [
-    ...(others.length > 0 ? [`not reached by the other ${others.length} on ${segment}`] : []),
+    ...(others.length > 0 ? [`not reached by ${list(others)} over ${segment}`] : []),
     ...(way ? ["its exposure leads nowhere"] : []),
   ];
   return parts.length === 0 ? null : parts.join("; ");

@@ -38,9 +38,12 @@ export async function layerOrders(db: Database, vappId: string): Promise<LayerOr
   return newest.length < ordersMax ? newest : [...newest, ...(await rows("asc", 1))];
 }
 
+/** Kinds of step that hand a machine its configuration. */
+const configuring = () => sql`('context.apply', 'context.sync')`;
+
 /**
  * For each kind of step and each thing it is about, the newest order whose plan has it. Orders that were taken back set nothing; repairs
- * bring back what others set.
+ * bring back what others set, and count only where they hand over a configuration.
  */
 export async function layerSetBy(
   db: Database,
@@ -53,7 +56,7 @@ export async function layerSetBy(
              coalesce(s.step->'input'->>'snapshot', s.step->'input'->>'member', s.step->'input'->>'machine',
                       s.step->'input'->>'segment', s.step->'input'->>'exposure') as subject
         from "order" o join plan p on p.id = o.plan_id cross join lateral jsonb_array_elements(p.document->'steps') as s(step)
-       where o.id = any(${[...orderIds]}::uuid[]) and o.state <> 'compensated' and o.action <> 'repair') as steps
+       where o.id = any(${[...orderIds]}::uuid[]) and o.state <> 'compensated' and (o.action <> 'repair' or s.step->>'kind' in ${configuring()})) as steps
      where subject is not null
      order by kind, subject, order_id desc`.execute(db);
   return result.rows;
@@ -69,7 +72,7 @@ export async function layerConfigured(
     select distinct on (machine) machine, generation, at, run_id from (
       select r.input->>'machine' as machine, (r.output->>'generation')::int as generation, r.finished_at as at, r.run_id
         from "order" o join run_step r on r.run_id = o.run_id
-       where o.id = any(${[...orderIds]}::uuid[]) and r.kind in ('context.apply', 'context.sync') and r.state = 'ok') as applied
+       where o.id = any(${[...orderIds]}::uuid[]) and r.kind in ${configuring()} and r.state = 'ok') as applied
      where machine is not null and generation is not null and at is not null
      order by machine, at desc`.execute(db);
   return result.rows;
