@@ -177,3 +177,29 @@ describe("a running machine", () => {
     await provider.machineRemove(ctx(), spec);
   });
 });
+
+describe("a pool of plain folders", () => {
+  test("has no quotas: a volume's size is what it was made for, grows as a record, and snapshots keep its content", async () => {
+    await lxc(site, "storage", "create", "plain", "dir");
+    const plain = lxdFactory.open({ ...site.lxdConfig, pool: "plain" });
+    const small = lxdMachine(image, attachment, { ...freshRef("plain"), volumes: [{ name: "data", sizeMiB: 4 }] });
+    const run = async (script: string) => (await plain.channelRun(ctx(), small, { argv: ["/bin/sh", "-c", script] })).stdout;
+    try {
+      await plain.machineEnsure(ctx(), small);
+      await plain.machineStart(ctx(), small);
+      await run("cd /var/lib/stratiform/volumes/data && dd if=/dev/zero of=much bs=1M count=8 && echo first > mark && sync");
+      const grown = { ...small, volumes: [{ name: "data", sizeMiB: 16 }] };
+      expect(await plain.machineEnsure(ctx(), grown)).toMatchObject({ power: "running", volumes: grown.volumes });
+      await plain.snapshotEnsure(ctx(), small, "one");
+      await run("echo second > /var/lib/stratiform/volumes/data/mark; sync");
+      await plain.machineStop(ctx(), small, { graceMs: 0 });
+      await plain.snapshotRevert(ctx(), small, "one");
+      await plain.machineStart(ctx(), small);
+      expect(await run("cat /var/lib/stratiform/volumes/data/mark")).toBe("first\n");
+    } finally {
+      await plain.machineRemove(ctx(), small);
+      await plain.close();
+    }
+    expect(await lxc(site, "storage", "volume", "list", "plain", "--format", "csv", "--columns", "tn")).toBe("");
+  });
+});

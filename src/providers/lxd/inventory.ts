@@ -64,7 +64,7 @@ function ownerGuess(instance: Instance, project: Record<string, string>): Invent
   return fromProject === null ? null : { ...fromProject, source: `project ${fromProject.source}` };
 }
 
-function ownerIn(config: Readonly<Record<string, string>>): InventoryItem["ownerGuess"] {
+export function ownerIn(config: Readonly<Record<string, string>>): InventoryItem["ownerGuess"] {
   const said = Object.entries(config).map(([source, value]) => ({
     source,
     word: peopleKey.exec(source)?.[1]?.toLowerCase().replaceAll("-", "_"),
