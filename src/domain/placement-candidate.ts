@@ -21,6 +21,8 @@ export interface PlacementMachine {
   readonly memoryMiB: number;
   /** Machines of one group go to different hosts as far as there are any. */
   readonly spreadGroup: string | null;
+  /** Data volumes it needs beside its system disk. Default none. */
+  readonly volumes?: readonly unknown[];
   /** Formats the machine's image exists in. */
   readonly imageFormats: readonly ImageFormat[];
 }
@@ -33,6 +35,8 @@ export interface PlacementEndpoint {
   readonly hostName: string;
   readonly machineKinds: readonly MachineKind[];
   readonly imageFormats: readonly ImageFormat[];
+  /** Whether it keeps data volumes. Default true. */
+  readonly volumes?: boolean;
   /** Free on the whole host, after everything promised there through any of its endpoints. */
   readonly freeVcpus: number;
   readonly freeMemoryMiB: number;
@@ -65,7 +69,7 @@ export interface Candidate {
   readonly kindRank: number;
 }
 
-type Obstacle = "mode" | "state" | "kind" | "format" | "spread" | "vcpus" | "memory";
+type Obstacle = "mode" | "state" | "kind" | "format" | "volumes" | "spread" | "vcpus" | "memory";
 
 export interface Rejection {
   readonly endpoint: PlacementEndpoint;
@@ -181,7 +185,16 @@ export function compareText(a: string, b: string): number {
 }
 
 /** Order in which obstacles are met; the last one stands closest to success. */
-const obstacleRank: Readonly<Record<Obstacle, number>> = { mode: -1, kind: 0, format: 1, state: 2, spread: 3, vcpus: 4, memory: 5 };
+const obstacleRank: Readonly<Record<Obstacle, number>> = {
+  mode: -1,
+  kind: 0,
+  format: 1,
+  volumes: 1,
+  state: 2,
+  spread: 3,
+  vcpus: 4,
+  memory: 5,
+};
 
 const formatsOf: Readonly<Record<MachineKind, readonly ImageFormat[]>> = { vm: ["qcow2", "sim"], container: ["lxd", "sim"] };
 
@@ -223,6 +236,7 @@ function obstacleOf(
       `the image exists as ${formats} and ${endpoint.name} needs ${neededFormats(endpoint, kind).join(" or ") || "another kind"}`,
     );
   }
+  if (endpoint.volumes === false && (machine.volumes ?? []).length > 0) return found("volumes", `${endpoint.name} keeps no data volumes`);
   if (endpoint.state !== "ready") return found("state", `${endpoint.name} is ${endpoint.state}`);
   if (spreadRequired && candidate.neighbours > 0)
     return found("spread", `${endpoint.hostName} already runs ${candidate.neighbours} of group ${machine.spreadGroup}`);
@@ -263,6 +277,8 @@ function nearestFor(machine: PlacementMachine, { endpoint, kind, obstacle, short
       return endpoint.state === "unchecked" ? `wait until ${endpoint.name} was checked` : `bring ${endpoint.name} back to ready`;
     case "format":
       return `build the image as ${neededFormats(endpoint, kind).join(" or ")}`;
+    case "volumes":
+      return `register an endpoint that keeps data volumes, or take the volumes out of the tier`;
     case "kind":
       return `register an endpoint for ${kind === "vm" ? "VMs" : "containers"}`;
     default:

@@ -232,3 +232,11 @@ test("property: the order of the facts does not matter", () => {
     { numRuns: 300 },
   );
 });
+
+test("a machine with data volumes goes where they are kept, and the refusal says so", () => {
+  const data = machine("db-0", { volumes: [{ name: "data", sizeMiB: 1024 }] });
+  const bare = endpoint("bare", { volumes: false });
+  expect(place({ machines: [data], endpoints: [bare, endpoint("kept", { volumes: true })] }).assignments[0]?.endpointId).toBe("id-kept");
+  const refusals = place({ machines: [data], endpoints: [bare] }).refusals;
+  expect(JSON.stringify(refusals)).toContain("bare keeps no data volumes");
+});

@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { AppError } from "#domain/error.ts";
-import type { ProcessDefinition } from "#process/contract.ts";
+import type { ControlPlaneOptions } from "#main.ts";
+
+type OwnProcesses = NonNullable<ControlPlaneOptions["processes"]>;
 
 const shapeSchema = z.object({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,63}$/),
@@ -16,13 +18,13 @@ const shapeSchema = z.object({
 const moduleSchema = z.object({ processes: z.array(shapeSchema).min(1).max(100) });
 
 /** Throws `invalid_input` naming the file and what is missing in it. */
-export async function loadProcesses(files: readonly string[]): Promise<ProcessDefinition<unknown>[]> {
-  const loaded: ProcessDefinition<unknown>[] = [];
+export async function loadProcesses(files: readonly string[]): Promise<OwnProcesses> {
+  const loaded: OwnProcesses[number][] = [];
   for (const file of files) {
     const module = await importFile(file);
     const parsed = moduleSchema.safeParse(module);
     if (!parsed.success) throw refused(file, z.prettifyError(parsed.error).replaceAll("\n", " "), undefined);
-    loaded.push(...(module as { processes: ProcessDefinition<unknown>[] }).processes);
+    loaded.push(...(module as { processes: OwnProcesses }).processes);
   }
   return loaded;
 }
