@@ -32,7 +32,7 @@ export function registerConsole(app: FastifyInstance): void {
 
 /** Whether the console answers this request: one that no route takes, for something a browser shows. */
 export function isForConsole(request: FastifyRequest, find: ConsoleFind): boolean {
-  if (!request.is404 || request.method !== "GET") return false;
+  if (!request.is404 || (request.method !== "GET" && request.method !== "HEAD")) return false;
   const path = pathOf(request);
   if (path === "/v1" || path.startsWith("/v1/") || path.length > longestPath) return false;
   return path === "/" || wantsPage(request) || isFile(find(), path);
@@ -43,6 +43,8 @@ export function answerConsole(request: FastifyRequest, reply: FastifyReply, find
   const path = pathOf(request);
   reply.header("x-content-type-options", "nosniff").header("referrer-policy", "no-referrer");
   if (!("folder" in files)) return sendPlainPage(reply, files);
+  if (!existsSync(join(files.folder, "index.html")))
+    return sendPlainPage(reply, { building: false, hint: "Its files were removed. Start again." });
   if (isFile(files, path)) {
     // The name of an asset holds a hash of its content, so it never changes.
     const isHashed = path.startsWith("/assets/");

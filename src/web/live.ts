@@ -30,6 +30,8 @@ function enter(next: LiveState): void {
   if (next === state) return;
   // What happened while nobody listened was announced to nobody.
   if (next === "live" && state === "lost") void queryClient.invalidateQueries();
+  // Asked now, so that the page says at once that what it shows may be old.
+  if (next === "lost" && state === "live") void askAgain();
   state = next;
   for (const listener of listeners) listener();
 }

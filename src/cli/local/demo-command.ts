@@ -79,6 +79,7 @@ function upText(result: DemoResult, look: string): string {
     `vApp ${result.vapp}, ${result.costPerHour} an hour, made by ${result.steps} steps (strat plan show ${result.plan}):`,
     ...machines,
     "",
+    `Console       ${result.console.url}      (token in ${result.console.tokenFile})`,
     `Look around   ${look} vapp show ${result.vapp}`,
     `Remove        ${result.remove}      (--purge leaves nothing)`,
   ].join("\n");

@@ -35,6 +35,8 @@ export interface DemoOptions {
 
 export interface DemoResult {
   readonly url: string;
+  /** Where the console is, and the file with the token it asks for. */
+  readonly console: { readonly url: string; readonly tokenFile: string };
   readonly vapp: string;
   readonly plan: string;
   readonly machines: readonly { name: string; kind: string; endpoint: string; reason: string; address: string }[];
@@ -84,6 +86,7 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
   const run = order === undefined ? null : await ask(api.GET("/v1/runs/{run}", { params: { path: { run: order.run } } }));
   return {
     url,
+    console: { url: controlPlaneUrl(options.home), tokenFile: join(options.home, "admin.token") },
     vapp: vapp.name,
     plan: order?.plan ?? "",
     machines: vapp.machines.map(({ name, kind, endpoint, reason, addresses }) => ({
@@ -164,8 +167,11 @@ async function controlPlane({ home, port, say }: DemoOptions, background: Backgr
     startTimeoutMs,
   );
   if (started) say("control plane: up");
-  const { url } = JSON.parse(readFileSync(where, "utf8")) as { url: string };
-  return makeClient({ url, token: readFileSync(join(home, "admin.token"), "utf8").trim() });
+  return makeClient({ url: controlPlaneUrl(home), token: readFileSync(join(home, "admin.token"), "utf8").trim() });
+}
+
+function controlPlaneUrl(home: string): string {
+  return (JSON.parse(readFileSync(join(home, "control.json"), "utf8")) as { url: string }).url;
 }
 
 async function healthy(where: string): Promise<boolean> {
