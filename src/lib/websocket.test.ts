@@ -106,7 +106,7 @@ describe("a connection over a unix socket", () => {
     const socketPath = await listen((socket) => {
       socket.on("data", (chunk: Buffer) => answers.push(unmask(chunk)));
       socket.write(Buffer.concat([serverFrame(1, "ab", false), serverFrame(9, "beat"), serverFrame(0, "cd"), serverFrame(2, "bin")]));
-      setTimeout(() => socket.write(serverFrame(8, Buffer.from([3, 232]))), 800);
+      setTimeout(() => socket.write(serverFrame(8, Buffer.from([3, 232]))), 2_300);
     });
     const websocket = await Websocket.open(client(socketPath), "/", signal);
     const messages = [];
@@ -141,6 +141,19 @@ describe("a connection over a unix socket", () => {
     const seen: string[] = [];
     for await (const { data } of websocket.messages()) seen.push(data.toString());
     expect(seen).toEqual(["one", "two"]);
+  });
+
+  test("a reader that comes late finds everything, though the peer pinged, said more than we keep, and left", async () => {
+    const part = serverFrame(2, Buffer.alloc(60_000, "z"));
+    const socketPath = await listen((socket) => {
+      const bytes = Buffer.concat([serverFrame(9, "beat"), ...Array.from({ length: 19 }, () => part), serverFrame(8, "")]);
+      socket.end(bytes, () => socket.destroy());
+    });
+    const websocket = await Websocket.open(client(socketPath), "/", signal);
+    await new Promise((resolve) => setTimeout(resolve, 2_300)); // The answer to the ping is due before anybody reads.
+    let bytes = 0;
+    for await (const { data } of websocket.messages()) bytes += data.length;
+    expect(bytes).toBe(19 * 60_000);
   });
 
   test("a slow reader gets everything", async () => {

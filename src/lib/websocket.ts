@@ -14,10 +14,10 @@ const messageLimitBytes = 16 * 1024 * 1024;
 /** Reading pauses above this much that nobody has taken yet. */
 const queueLimitBytes = 1024 * 1024;
 /**
- * A ping is answered a moment later. A peer that pings and then closes at once leaves a broken pipe for the answer, and Node throws away
- * what was not read yet when a write fails.
+ * A ping is answered later, and never while unread bytes may be waiting. A peer that pings and soon closes leaves a broken pipe for the
+ * answer, and Node throws away what was not read yet when a write fails. LXD pings at the start of every command: by then most have ended.
  */
-const pongDelayMs = 500;
+const pongDelayMs = 2_000;
 
 const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -178,7 +178,9 @@ export class Websocket {
   #handle(frame: Frame): void {
     if (frame.opcode === opcodes.ping) {
       clearTimeout(this.#pong);
-      this.#pong = setTimeout(() => void this.#socket.write(frameEncode(opcodes.pong, frame.payload)), pongDelayMs);
+      this.#pong = setTimeout(() => {
+        if (!this.#socket.isPaused()) this.#socket.write(frameEncode(opcodes.pong, frame.payload));
+      }, pongDelayMs);
     } else if (frame.opcode === opcodes.close) {
       this.close();
     } else if (frame.opcode !== opcodes.pong) {
