@@ -104,6 +104,13 @@ describe("a running container", () => {
     expect((await provider.channelRun(ctx, edge, command)).exitCode).toBe(1);
   });
 
+  test("commands that end at once have all their results, however many run side by side", async () => {
+    for (let round = 0; round < 30; round++) {
+      const results = await Promise.all(["a", "b", "c", "d"].map((word) => run(edge, "/bin/echo", word)));
+      expect(results.map(({ stdout }) => stdout)).toEqual(["a\n", "b\n", "c\n", "d\n"]);
+    }
+  });
+
   test("a program that is missing is guest_failed", async () => {
     await expect(run(edge, "/no/such/program")).rejects.toMatchObject({ code: "guest_failed" });
   });

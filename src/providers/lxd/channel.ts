@@ -56,9 +56,11 @@ async function commandStart(ctx: CallContext, lxd: LxdConnection, name: string, 
   if (operation === null) throw new AppError("endpoint_refused", "The endpoint did not run the command");
   const { fds } = parseMetadata(secretsSchema, operation.metadata, "exec");
   const open = (secret: string) => lxd.websocket(ctx, `/1.0/operations/${operation.id}/websocket?secret=${secret}`);
-  const opened = await Promise.allSettled([open(fds["0"]), open(fds["1"]), open(fds["2"]), open(fds.control)]);
-  const [stdin, stdout, stderr, control] = opened.map((result) => (result.status === "fulfilled" ? result.value : null));
-  if (stdin && stdout && stderr && control) return { id: operation.id, streams: { stdin, stdout, stderr, control } };
+  // LXD runs the command once the other three are there, and forgets an operation that ended: a short command would not wait for control.
+  const control = await open(fds.control);
+  const opened = await Promise.allSettled([open(fds["0"]), open(fds["1"]), open(fds["2"])]);
+  const [stdin, stdout, stderr] = opened.map((result) => (result.status === "fulfilled" ? result.value : null));
+  if (stdin && stdout && stderr) return { id: operation.id, streams: { stdin, stdout, stderr, control } };
   for (const stream of [stdin, stdout, stderr, control]) stream?.close();
   throw opened.find((result) => result.status === "rejected")?.reason;
 }
