@@ -291,6 +291,14 @@ describe("the page of a vApp", () => {
   });
 });
 
+/** A line that is in the document need not be on the screen: the picture must change when lines are hidden. */
+async function linesArePainted(page: Page): Promise<boolean> {
+  const drawing = page.locator(".react-flow");
+  const shown = await drawing.screenshot();
+  await page.evaluate(`document.querySelector(".react-flow__edges").style.visibility = "hidden"`);
+  return !(await drawing.screenshot()).equals(shown);
+}
+
 describe("everybody can use it", () => {
   const schemes: readonly ColorScheme[] = ["light", "dark"];
   const widths = [1400, 400];
@@ -308,6 +316,7 @@ describe("everybody can use it", () => {
       .click();
     await heading(page, "Run: repair").waitFor();
     expect(await axe()).toEqual([]);
+    expect(await linesArePainted(page)).toBe(true);
     // Nothing reaches over the edge: who looks on a telephone scrolls in one direction only.
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(width);
   });

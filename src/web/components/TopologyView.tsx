@@ -3,15 +3,17 @@
  * The drawing is hidden from screen readers, which get the same in sentences.
  */
 import { VisuallyHidden } from "@mantine/core";
-import { MarkerType, Position, ReactFlow, type Edge, type Node, type NodeHandle } from "@xyflow/react";
-import { useMemo } from "react";
+import { Position, ReactFlow, type Node, type NodeHandle } from "@xyflow/react";
+import { useMemo, type CSSProperties } from "react";
 import { useWidth } from "../room.ts";
 import { boxSize, layoutOf, type Layout } from "../topology-layout.ts";
 import { topologyText, type ExposureBox, type Line, type TierBox, type Topology } from "../topology.ts";
 import { ExposureNode, headHandleY, LabelNode, machineHandleY, TierNode } from "./TopologyNodes.tsx";
+import { TopologyLine, type LineEdge } from "./TopologyLine.tsx";
 import classes from "./TopologyView.module.css";
 
 const nodeTypes = { tier: TierNode, exposure: ExposureNode, label: LabelNode };
+const edgeTypes = { line: TopologyLine };
 /** Before the room is known. */
 const heightAtFirst = 260;
 
@@ -34,11 +36,12 @@ export function TopologyView({ topology }: { readonly topology: Topology }) {
         style={{ height: layout === null ? heightAtFirst : layout.height * layout.zoom }}
       >
         {layout !== null && (
-          <div className={classes.drawing} style={{ width: layout.width * layout.zoom }}>
+          <div className={classes.drawing} style={sizeOf(layout)}>
             <ReactFlow
               nodes={[...nodesOf(topology, layout), ...labelsOf(topology, layout)]}
               edges={edgesOf(topology.lines, layout.direction)}
               nodeTypes={nodeTypes}
+              edgeTypes={edgeTypes}
               viewport={{ x: 0, y: 0, zoom: layout.zoom }}
               minZoom={0.1}
               nodesDraggable={false}
@@ -59,6 +62,10 @@ export function TopologyView({ topology }: { readonly topology: Topology }) {
       </div>
     </>
   );
+}
+
+function sizeOf({ width, height, zoom }: Layout): CSSProperties {
+  return { width: width * zoom, "--drawing-width": `${width}px`, "--drawing-height": `${height}px` } as CSSProperties;
 }
 
 function nodesOf({ exposures, tiers }: Topology, layout: Layout): Node[] {
@@ -128,7 +135,7 @@ function labelsOf({ lines, exposures, tiers }: Topology, { direction, places }: 
       const position =
         direction === "down"
           ? { x: from.x + from.width / 2 + 8, y: (from.y + from.height + to.y - labelHeight) / 2 }
-          : { x: start, y: (from.y + headY(line.from) + to.y + targetY(line)) / 2 - labelHeight - 4 };
+          : { x: start, y: Math.min(from.y + headY(line.from), to.y + targetY(line)) - labelHeight - 2 };
       const data = { label: line.label, isCentred: direction === "right" };
       return {
         id: `label:${line.id}`,
@@ -142,7 +149,7 @@ function labelsOf({ lines, exposures, tiers }: Topology, { direction, places }: 
     });
 }
 
-function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[] {
+function edgesOf(lines: readonly Line[], direction: Layout["direction"]): LineEdge[] {
   const isDown = direction === "down";
   // From top to bottom there is one line between two boxes, however many machines it leads to.
   const ofBoxes = Map.groupBy(lines, (line) => `${line.from} ${line.to}`).values();
@@ -155,9 +162,8 @@ function edgesOf(lines: readonly Line[], direction: Layout["direction"]): Edge[]
       target: line.to,
       sourceHandle: "out",
       targetHandle: line.toMachine === null || isDown ? "in" : `in:${line.toMachine}`,
-      type: "default",
-      style: { stroke: color, strokeWidth: 1.6, ...(line.kind === "needs" && { strokeDasharray: "5 4" }) },
-      markerEnd: { type: MarkerType.ArrowClosed, color, width: 16, height: 16 },
+      type: "line",
+      data: { color, isDashed: line.kind === "needs" },
     };
   });
 }
