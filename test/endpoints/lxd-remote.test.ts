@@ -11,7 +11,8 @@ import { freshRef, lxc, lxdMachine, tinyEdgeImage } from "../support/lxd-subject
 import { startTestSite, type TestSite } from "../support/site.ts";
 
 const port = 8443;
-const ctx = callContext();
+/** A fresh limit for each call: one for all of them would end with the time that the tests before took. */
+const limited = () => callContext();
 const client = certificateMake({ commonName: "stratiform" });
 const unknown = certificateMake({ commonName: "unknown" });
 const restricted = certificateMake({ commonName: "restricted" });
@@ -70,15 +71,15 @@ describe("a client that LXD trusts", () => {
   });
 
   test("uploads an image, makes and starts a machine, sees its events", async () => {
-    expect(await provider.describe(ctx)).toMatchObject({ product: expect.stringMatching(/^LXD 5/) as unknown });
-    await provider.imageEnsure(ctx, image);
+    expect(await provider.describe(limited())).toMatchObject({ product: expect.stringMatching(/^LXD 5/) as unknown });
+    await provider.imageEnsure(limited(), image);
     const abort = new AbortController();
     const events: MachineEvent[] = [];
     const ready = Promise.withResolvers<void>();
     const watching = open({}).watch(callContext(abort.signal), (event) => events.push(event), ready.resolve);
     await Promise.race([ready.promise, watching]);
-    await provider.machineEnsure(ctx, spec);
-    expect(await provider.machineStart(ctx, spec)).toMatchObject({ power: "running", volumes: spec.volumes });
+    await provider.machineEnsure(limited(), spec);
+    expect(await provider.machineStart(limited(), spec)).toMatchObject({ power: "running", volumes: spec.volumes });
     const running = { type: "machine", name: spec.name, power: "running", reason: "instance-started" };
     await expect.poll(() => events, { timeout: 1_000 }).toContainEqual(running);
     abort.abort();
@@ -87,12 +88,12 @@ describe("a client that LXD trusts", () => {
 
   test("runs commands with input and output through websockets of the same connection", async () => {
     const text = "line ä € 😀\n".repeat(20_000);
-    const result = await provider.channelRun(ctx, spec, { argv: ["/bin/cat"], stdin: text });
+    const result = await provider.channelRun(limited(), spec, { argv: ["/bin/cat"], stdin: text });
     expect([result.exitCode, result.stdout === text]).toEqual([0, true]);
   });
 
   test("opens the console", async () => {
-    const terminal = await provider.consoleOpen(ctx, spec);
+    const terminal = await provider.consoleOpen(limited(), spec);
     let seen = "";
     terminal.on("data", (chunk: Buffer) => (seen += chunk.toString()));
     const answered = () => {
@@ -104,11 +105,11 @@ describe("a client that LXD trusts", () => {
   });
 
   test("takes a snapshot and removes everything", async () => {
-    await provider.snapshotEnsure(ctx, spec, "remote");
-    expect((await provider.snapshotList(ctx, spec)).map(({ name }) => name)).toEqual(["remote"]);
-    await provider.machineRemove(ctx, spec);
+    await provider.snapshotEnsure(limited(), spec, "remote");
+    expect((await provider.snapshotList(limited(), spec)).map(({ name }) => name)).toEqual(["remote"]);
+    await provider.machineRemove(limited(), spec);
     expect(await lxc(site, "storage", "volume", "list", "stratiform", "--format", "csv", "--columns", "n")).not.toContain(spec.name);
-    await provider.imageRemove(ctx, image);
+    await provider.imageRemove(limited(), image);
   });
 });
 
@@ -119,16 +120,18 @@ describe("refusals", () => {
       code: "endpoint_refused",
       detail: [expect.objectContaining({ nearest: expect.stringContaining("lxc config trust add") as unknown })],
     };
-    await expect(open({ cert, key }).describe(ctx)).rejects.toMatchObject(refused);
-    await expect(open({ cert, key }).machineList(ctx)).rejects.toMatchObject(refused);
-    await expect(open({ cert, key }).machineEnsure(ctx, lxdMachine(image, attachment, freshRef("unknown")))).rejects.toMatchObject(refused);
+    await expect(open({ cert, key }).describe(limited())).rejects.toMatchObject(refused);
+    await expect(open({ cert, key }).machineList(limited())).rejects.toMatchObject(refused);
+    await expect(open({ cert, key }).machineEnsure(limited(), lxdMachine(image, attachment, freshRef("unknown")))).rejects.toMatchObject(
+      refused,
+    );
   });
 
   test("an LXD that shows another certificate is not spoken to", async () => {
     const refused = { code: "endpoint_refused", message: expect.stringContaining("certificate") as unknown };
-    await expect(open({ ca: unknown.cert }).describe(ctx)).rejects.toMatchObject(refused);
+    await expect(open({ ca: unknown.cert }).describe(limited())).rejects.toMatchObject(refused);
     const watching = open({ ca: unknown.cert }).watch(
-      ctx,
+      limited(),
       () => {},
       () => {},
     );
@@ -136,7 +139,7 @@ describe("refusals", () => {
   });
 
   test("an address where nobody listens is endpoint_unreachable", async () => {
-    await expect(open({ url: "https://127.0.0.1:1" }).describe(ctx)).rejects.toMatchObject({ code: "endpoint_unreachable" });
+    await expect(open({ url: "https://127.0.0.1:1" }).describe(limited())).rejects.toMatchObject({ code: "endpoint_unreachable" });
   });
 
   test("a client that is restricted to a project sees that one, and nothing of ours", async () => {
@@ -144,10 +147,10 @@ describe("refusals", () => {
     await lxc(site, "init", "--project", "theirs", "--empty", "--no-profiles", "--storage", "stratiform", "other");
     await lxc(site, "init", "--empty", "--no-profiles", "--storage", "stratiform", "mine");
     try {
-      const seen = await open({ cert, key }).inventory(ctx);
+      const seen = await open({ cert, key }).inventory(limited());
       expect(seen.map(({ externalId }) => externalId)).toEqual(["theirs/other"]);
       expect(seen[0]?.ownerGuess).toEqual({ who: "Grace", source: "project user.owner" });
-      const all = await open({}).inventory(ctx);
+      const all = await open({}).inventory(limited());
       expect(all.map(({ externalId }) => externalId).toSorted()).toEqual(["mine", "theirs/other"]);
     } finally {
       await lxc(site, "delete", "mine");
