@@ -18,6 +18,8 @@ type MachineInput = z.infer<typeof machineInput>;
 const bootPatienceMs = 180_000;
 const attemptMs = 60_000;
 const pollMs = 100;
+/** Exit code of `apply` in a guest that is booting or at work on an earlier context (images/README.md). */
+const notYet = 75;
 /** Of what a failed hook said; the end says why. */
 const stderrCharsMax = 2_000;
 /** Longer than the engine's patience with an undo (30 minutes), so that a delete never runs beside it. */
@@ -51,7 +53,11 @@ export async function applyContext(platform: Platform, ctx: StepContext, machine
   const provider = await platform.endpoints.provider(row.endpoint_id);
   const { text: stdin, secrets } = await guestContext(platform, vapp, row);
   const command = { argv: ["/usr/lib/stratiform/apply"], stdin, timeoutMs: 30_000 };
-  const result = await whenReady(ctx, () => provider.channelRun(ctx, machineRef(platform, row), command));
+  const result = await whenReady(ctx, async () => {
+    const answer = await provider.channelRun(ctx, machineRef(platform, row), command);
+    if (answer.exitCode === notYet) throw new AppError("endpoint_busy", `${machine} is still at work on an earlier configuration`);
+    return answer;
+  });
   if (result.exitCode !== 0) {
     throw new AppError("guest_failed", `the configuration hook of ${machine} failed`, {
       internal: `exit ${result.exitCode}: ${withoutSecrets(result.stderr, secrets).slice(-stderrCharsMax)}`,
