@@ -3,7 +3,7 @@
  * change of `src/web` as soon as it is saved. Ctrl-C ends the development server; the control plane goes on (`npm run dev -- --down`).
  */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createServer } from "vite";
 import { root, runProgram } from "./suites.ts";
 
@@ -12,7 +12,7 @@ const demo = ["src/cli/main.ts", "demo", "--site", "sim", "--port", "0", ...args
 const code = await runProgram(process.execPath, demo);
 if (code !== 0 || args.some((arg) => ["--down", "--purge", "--help", "-h", "--json"].includes(arg))) process.exit(code);
 
-const home = join(root, process.env["STRATIFORM_HOME"] ?? ".cache/dev");
+const home = resolve(root, process.env["STRATIFORM_HOME"] ?? ".cache/dev");
 const { url } = JSON.parse(readFileSync(join(home, "control.json"), "utf8")) as { url: string };
 const server = await createServer({
   configFile: join(root, "vite.config.ts"),
