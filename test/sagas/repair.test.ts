@@ -1,4 +1,4 @@
 import { repair } from "#processes/repair.ts";
 import { sagaSuite } from "../support/saga-suite.ts";
 
-sagaSuite(repair, { before: "broken", done: "running", undone: "owned" });
+sagaSuite(repair, { before: "broken", done: "running", undone: "owned", again: [] });

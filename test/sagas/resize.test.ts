@@ -1,4 +1,11 @@
 import { resize } from "#processes/resize.ts";
 import { sagaSuite } from "../support/saga-suite.ts";
 
-sagaSuite(resize, { before: "running", offering: "trio", done: "running", undone: "running", input: { tier: "worker", size: "tiny" } });
+sagaSuite(resize, {
+  before: "running",
+  offering: "trio",
+  done: "running",
+  undone: "running",
+  input: { tier: "worker", size: "tiny" },
+  again: [["resize", { tier: "worker", size: "nano" }]],
+});

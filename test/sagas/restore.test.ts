@@ -3,8 +3,8 @@ import { sagaSuite } from "../support/saga-suite.ts";
 
 sagaSuite(restore, {
   before: "running",
-  offering: "trio",
   first: [["delete", { undoHours: 1, graceSeconds: 0 }]],
   done: "running",
   undone: "stopped",
+  again: [["delete", { undoHours: 1, graceSeconds: 0 }]],
 });

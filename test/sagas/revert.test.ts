@@ -3,9 +3,9 @@ import { sagaSuite } from "../support/saga-suite.ts";
 
 sagaSuite(revert, {
   before: "running",
-  offering: "trio",
   first: [["snapshot", { name: "kept" }]],
   done: "running",
   undone: "owned",
   input: { snapshot: "kept" },
+  again: [],
 });

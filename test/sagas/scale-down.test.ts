@@ -3,9 +3,11 @@ import { sagaSuite } from "../support/saga-suite.ts";
 
 sagaSuite(scale, {
   before: "running",
-  offering: "trio",
+  offering: "solo",
+  parameters: { nodes: 2, doors: 1 },
   done: "running",
   undone: "owned",
   forward: true,
-  input: { tier: "worker", count: 1 },
+  input: { tier: "node", count: 1 },
+  again: [["scale", { tier: "node", count: 2 }]],
 });

@@ -155,7 +155,7 @@ export async function openPlatform(
   home: string,
   processes: readonly ProcessDefinition<unknown>[] = [],
 ): Promise<Platform> {
-  const offerings = ["../../offerings/tiny.yaml", "./trio.yaml"].map((file) =>
+  const offerings = ["../../offerings/tiny.yaml", "./trio.yaml", "./solo.yaml"].map((file) =>
     parseOffering(parse(readFileSync(new URL(file, import.meta.url), "utf8"))),
   );
   const installation = await setUp(database, systemClock, offerings);
@@ -177,7 +177,7 @@ export async function adminContext(platform: Platform): Promise<AppContext> {
   return { platform, actor, requestId: "test", log: silentLog, clock: systemClock, signal: new AbortController().signal };
 }
 
-/** The simulated site with its endpoints, and the images of `tiny` and `trio`. */
+/** The simulated site with its endpoints, and the images of its offerings. */
 async function registerSim(database: Database, home: string, socket: string, endpoints: readonly string[]): Promise<void> {
   const platform = await openPlatform(database, home);
   const ctx = await adminContext(platform);
