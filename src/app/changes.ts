@@ -15,6 +15,7 @@ import type { Tx } from "#store/database.ts";
 import { eventInsert } from "#store/event.ts";
 import { addressesRelease } from "#store/ipam.ts";
 import { ledgerAppend } from "#store/ledger.ts";
+import { snapshotList, snapshotUpdate } from "#store/snapshot.ts";
 import {
   databaseTime,
   exposureList,
@@ -59,6 +60,8 @@ export async function applyChange(ctx: ChangeContext, tx: Tx, vapp: VappRow, cha
     }
     case "machine.removed":
       return machineRemoved(ctx, tx, vapp, change.machine);
+    case "machine.forgotSnapshots":
+      return machineForgotSnapshots(ctx, tx, vapp, change);
     case "machine.resized": {
       const machine = await machineByName(tx, vapp.id, change.machine);
       if (machine === undefined) return;
@@ -100,6 +103,28 @@ async function machineObserved(ctx: ChangeContext, tx: Tx, vapp: VappRow, change
     change.facts.map((fact) => ({ subjectId: machine.id, fact })),
     new Date(ctx.clock.now()),
   );
+}
+
+/** A snapshot that lacks a machine cannot bring the vApp back, and says so instead of failing half-way. */
+async function machineForgotSnapshots(
+  ctx: ChangeContext,
+  tx: Tx,
+  vapp: VappRow,
+  { machine, snapshots }: Change & { type: "machine.forgotSnapshots" },
+): Promise<void> {
+  for (const row of await snapshotList(tx, [vapp.id])) {
+    const machines = row.machines as unknown as string[];
+    if (!snapshots.includes(row.name) || !machines.includes(machine)) continue;
+    await snapshotUpdate(tx, row.id, { machines: JSON.stringify(machines.filter((name) => name !== machine)) });
+    await eventInsert(tx, {
+      id: newId("snapshot", ctx.clock),
+      organizationId: vapp.organization_id,
+      vappId: vapp.id,
+      type: "snapshot.incomplete",
+      subject: formatId("snapshot", row.id),
+      data: { snapshot: row.name, machine, reason: "the machine was made anew", source: ctx.source },
+    });
+  }
 }
 
 /** A machine is now seen in this state. Does nothing when that is what was known. */

@@ -11,11 +11,18 @@ export type PowerState = "running" | "stopped" | "paused" | "crashed" | "unknown
 export type Change =
   | { readonly type: "segment.realised"; readonly segment: string; readonly attachment: string }
   | { readonly type: "segment.removed"; readonly segment: string }
-  | { readonly type: "machine.observed"; readonly machine: string; readonly power: PowerState; readonly facts: readonly FactInput[];
+  | {
+      readonly type: "machine.observed";
+      readonly machine: string;
+      readonly power: PowerState;
+      readonly facts: readonly FactInput[];
       /** What differs from the specification; empty when nothing does. */
-      readonly drift: readonly Drift[] }
+      readonly drift: readonly Drift[];
+    }
   | { readonly type: "machine.healthy"; readonly machine: string }
   | { readonly type: "machine.removed"; readonly machine: string }
+  /** It was made anew and has no disks of these snapshots (names within the vApp) any more. */
+  | { readonly type: "machine.forgotSnapshots"; readonly machine: string; readonly snapshots: readonly string[] }
   /** Its size or its volumes are now these; charged so from now on. */
   | {
       readonly type: "machine.resized";

@@ -2,8 +2,8 @@
 import type { Json } from "#domain/json.ts";
 
 export interface Drift {
-  /** vcpus, memoryMiB, nics, volumes. */
-  readonly name: "vcpus" | "memoryMiB" | "nics" | "volumes";
+  /** `members`: of a machine that spreads requests, the machines it gives them to. */
+  readonly name: "vcpus" | "memoryMiB" | "nics" | "volumes" | "members";
   readonly desired: Json;
   readonly observed: Json;
   /** A repair tried to bring it back while the machine runs and could not: only a stop helps. */
@@ -31,6 +31,18 @@ export function driftOf(desired: Shape, observed: Shape, stuck: boolean): Drift[
   if (!desired.volumes.every(({ name, sizeMiB }) => (sizes.get(name) ?? 0) >= sizeMiB))
     drift.push({ name: "volumes", desired: listed(desired.volumes), observed: listed(observed.volumes), stuck });
   return drift;
+}
+
+/** Members that get no requests though they should. Members nobody asked for are shown and left alone. */
+export function membersDrift(desired: readonly string[], taking: readonly string[]): Drift[] {
+  if (desired.every((name) => taking.includes(name))) return [];
+  return [{ name: "members", desired: desired.toSorted(), observed: taking.toSorted(), stuck: false }];
+}
+
+/** The endpoint knows the shape of a machine, the balancer its members: who looked at one part says nothing of the other. */
+export function driftMerged(known: readonly Drift[], seen: readonly Drift[], part: "shape" | "members"): Drift[] {
+  const isPart = ({ name }: Drift) => (name === "members") === (part === "members");
+  return [...known.filter((one) => !isPart(one)), ...seen.filter(isPart)];
 }
 
 function listed(volumes: Shape["volumes"]): Json {

@@ -32,9 +32,9 @@ export const revert: ProcessDefinition<z.infer<typeof revertInput>> = {
     if (missing.length > 0 || gone.length > 0) {
       refuse(
         `${vapp.name} has other machines than its snapshot "${name}"`,
-        `the snapshot holds ${snapshot.machines.join(", ")}; ${[...missing.map((one) => `${one} came later`), ...gone.map((one) => `${one} is gone`)].join(", ")}`,
+        `the snapshot holds ${snapshot.machines.join(", ")}; ${[...missing.map((one) => `${one} is not in it: made anew since, or later`), ...gone.map((one) => `${one} is gone`)].join(", ")}`,
         "revert",
-        "scale the vApp to what it was then, and revert",
+        "scale the vApp to what it was then, and revert; a machine made anew has no disks to go back to: take a new snapshot",
       );
     }
     const runs = vapp.desired === "running";

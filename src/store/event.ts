@@ -54,6 +54,18 @@ export function eventList(db: Database, filter: { organizationId: string; vappId
   return query.orderBy("position").limit(filter.limit).execute();
 }
 
+/** The newest event of one of these types. */
+export function eventLatest(db: Database, vappId: string, types: readonly string[]) {
+  return db
+    .selectFrom("event")
+    .select(["type", "data"])
+    .where("vapp_id", "=", vappId)
+    .where("type", "in", [...types])
+    .orderBy("seq", "desc")
+    .limit(1)
+    .executeTakeFirst();
+}
+
 /** The last position given; everything up to it is visible, since positions are given in order and become visible together. */
 export async function eventHead(db: Database): Promise<number> {
   const row = await db

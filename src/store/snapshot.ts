@@ -33,6 +33,10 @@ export function snapshotInsert(
   return tx.insertInto("snapshot").values(row).execute();
 }
 
-export function snapshotUpdate(tx: Tx, id: string, set: Partial<Pick<SnapshotRow, "state" | "taken_at" | "released_at">>) {
+export function snapshotUpdate(
+  tx: Tx,
+  id: string,
+  set: Partial<Pick<SnapshotRow, "state" | "taken_at" | "released_at">> & { readonly machines?: string },
+) {
   return tx.updateTable("snapshot").set(set).where("id", "=", id).execute();
 }

@@ -7,6 +7,7 @@ import type { Log } from "#domain/context.ts";
 import { silentLog } from "#lib/log.ts";
 import { simFactory } from "#providers/sim/provider.ts";
 import { startControl, type ControlProcess } from "../support/chaos-process.ts";
+import { recordHistory } from "../support/history.ts";
 import { startInstallation, type Installation } from "../support/installation.ts";
 import { quotaProblems, seenInSim, worldProblems } from "../support/world-verdict.ts";
 
@@ -14,7 +15,7 @@ let installation: Installation;
 let control: ControlProcess;
 beforeAll(async () => {
   installation = await startInstallation({ withEngine: false });
-  await recordHistory(installation);
+  await recordHistory(installation.sql);
   control = startControl({ url: installation.url, home: installation.home });
   await control.go();
 });
@@ -154,18 +155,4 @@ test("only what outlived its own released row is removed from an endpoint (I7)",
 function recordingLog(): { log: Log; errors: string[] } {
   const errors: string[] = [];
   return { errors, log: { ...silentLog, error: (_, message) => void errors.push(message) } };
-}
-
-/** Facts and states are overwritten within a second; triggers of the test keep what they were. */
-async function recordHistory({ sql }: Installation): Promise<void> {
-  await sql(
-    `create table fact_history (subject_id uuid, layer text, name text, value jsonb, source text, observed_at timestamptz, at timestamptz)`,
-  );
-  await sql(`create function keep_fact() returns trigger language plpgsql as $$ begin
-    insert into fact_history values (new.subject_id, new.layer, new.name, new.value, new.source, new.observed_at, clock_timestamp()); return new; end $$`);
-  await sql(`create trigger keep_fact after insert or update on fact for each row execute function keep_fact()`);
-  await sql(`create table vapp_history (id bigserial, name text, state text)`);
-  await sql(`create function keep_vapp() returns trigger language plpgsql as $$ begin
-    if tg_op = 'INSERT' or new.state <> old.state then insert into vapp_history (name, state) values (new.name, new.state); end if; return new; end $$`);
-  await sql(`create trigger keep_vapp after insert or update on vapp for each row execute function keep_vapp()`);
 }

@@ -4,16 +4,17 @@
  */
 import { allow, type Bound, type BoundAction } from "#domain/bound.ts";
 import type { CallContext } from "#domain/context.ts";
-import { isAppError } from "#domain/error.ts";
+import { isAppError, type AppError, type Refusal } from "#domain/error.ts";
 import { formatId } from "#domain/id.ts";
+import { canonicalJson, type Json } from "#domain/json.ts";
 import type { Actor, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
 import { placeOrder } from "#app/order.ts";
 import { serviceActor } from "#app/session.ts";
 import { isTransientDatabaseError, transact } from "#store/database.ts";
-import { eventInsert } from "#store/event.ts";
+import { eventInsert, eventLatest } from "#store/event.ts";
 import { orderHistory } from "#store/order.ts";
-import { machineList, vappsToRepair, type VappRow } from "#store/vapp.ts";
+import { machineList, vappLock, vappsToRepair, type VappRow } from "#store/vapp.ts";
 
 /** At most five repairs of a vApp in ten minutes; three failures in a row and it is left alone for ten. */
 export const repairBound: Bound = { maxCount: 100_000, rate: { actions: 5, windowMs: 600_000 }, breaker: { failures: 3, openMs: 600_000 } };
@@ -68,12 +69,7 @@ export class RepairReconciler {
       if (isTransientDatabaseError(error)) throw error;
       this.#quiet.set(vapp.id, now + repairBound.breaker.openMs / 20);
       if (!isAppError(error)) return ctx.log.error({ vapp: vapp.name, error: String(error) }, "a repair cannot be planned");
-      if (error.code !== "conflict")
-        await this.#refused(
-          ctx,
-          vapp,
-          error.detail.length > 0 ? error.detail : [{ constraint: error.message, source: error.code, nearest: "repair it by hand" }],
-        );
+      if (error.code !== "conflict") await this.#refused(ctx, vapp, refusalsOf(error, vapp.name));
     }
   }
 
@@ -94,17 +90,30 @@ export class RepairReconciler {
     return allow(repairBound, { count, actions }, now, { adds: 0, source: "bound of the repair reconciler" });
   }
 
-  async #refused(ctx: CallContext, vapp: VappRow, refusals: readonly object[]): Promise<void> {
-    ctx.log.error({ vapp: vapp.name, refusals }, "a vApp needs repair and automation may not");
-    await transact(this.#platform.database, ctx, (tx) =>
-      eventInsert(tx, {
+  /** Said once: again only after somebody ordered something, or for other reasons. Another leader says it no second time either. */
+  async #refused(ctx: CallContext, vapp: VappRow, refusals: readonly Refusal[]): Promise<void> {
+    await transact(this.#platform.database, ctx, async (tx) => {
+      if ((await vappLock(tx, vapp.id)) === undefined) return;
+      const last = await eventLatest(tx, vapp.id, ["repair.refused", "order.accepted"]);
+      const said = last?.type === "repair.refused" ? (last.data as { refusals?: Json }).refusals : undefined;
+      if (said !== undefined && canonicalJson(said) === canonicalJson(refusals)) return;
+      ctx.log.error({ vapp: vapp.name, refusals }, "a vApp needs repair and automation may not");
+      await eventInsert(tx, {
         id: newId("run", ctx.clock),
         organizationId: vapp.organization_id,
         vappId: vapp.id,
         type: "repair.refused",
         subject: formatId("vapp", vapp.id),
         data: { refusals },
-      }),
-    );
+      });
+    });
   }
+}
+
+/** What a person may do that automation may not. */
+function refusalsOf(error: AppError, vapp: string): Refusal[] {
+  const nearest = `repair it by hand: strat vapp repair ${vapp}`;
+  if (error.detail.length === 0) return [{ constraint: error.message, source: error.code, nearest }];
+  const isOwnBound = error.code === "bound_broken";
+  return error.detail.map((one) => (isOwnBound ? { ...one, source: "bound of the repair reconciler", nearest } : one));
 }

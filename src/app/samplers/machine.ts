@@ -6,7 +6,7 @@
  */
 import type { FactInput } from "#domain/change.ts";
 import type { CallContext } from "#domain/context.ts";
-import { driftOf, type Drift } from "#domain/drift.ts";
+import { driftMerged, driftOf, type Drift } from "#domain/drift.ts";
 import { isAppError } from "#domain/error.ts";
 import { canonicalJson } from "#domain/json.ts";
 import type { DesiredMachine } from "#domain/plan.ts";
@@ -183,10 +183,11 @@ function driftSeen(row: MachineRow, found: MachineFacts, nics: Awaited<ReturnTyp
   const spec = row.spec as unknown as DesiredMachine;
   const desired = { ...spec, nics: nics.map(({ mac, attachment }) => ({ mac, attachment: attachment ?? "" })) };
   const known = (row.drift ?? []) as unknown as Drift[];
-  const drift = driftOf(desired, found, false).map((one) => ({
+  const shape = driftOf(desired, found, false).map((one) => ({
     ...one,
     stuck: known.some((before) => before.name === one.name && before.stuck),
   }));
+  const drift = driftMerged(known, shape, "shape");
   return drift.length === 0 ? null : drift;
 }
 
@@ -226,7 +227,10 @@ async function notice(
   const change = { clock: ctx.clock, source };
   await machineInState(change, tx, vapp, now, state);
   if (vapp.run_id !== null) return;
-  if (drift !== undefined && state !== "missing") await machineDrifted(change, tx, vapp, now, drift);
+  if (drift !== undefined && state !== "missing") {
+    const known = (now.drift ?? []) as unknown as Drift[];
+    await machineDrifted(change, tx, vapp, now, driftMerged(known, drift, "shape"));
+  }
   if (vapp.state !== "active" && vapp.state !== "degraded") return;
   await vappUpdate(tx, vapp.id, { state: (await machineList(tx, [vapp.id])).every(isWell) ? "active" : "degraded" });
 }

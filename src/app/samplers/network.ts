@@ -9,6 +9,7 @@ import { isAppError } from "#domain/error.ts";
 import { canonicalJson, type Json } from "#domain/json.ts";
 import { missingValue } from "#domain/layer-network.ts";
 import type { Platform } from "#app/context.ts";
+import { membersNotice } from "#app/samplers/members.ts";
 import { balancerMembers } from "#app/steps/balancer.ts";
 import { theMachine, theVapp } from "#app/steps/realised.ts";
 import type { Fabric } from "#fabric/contract.ts";
@@ -99,6 +100,7 @@ export async function sampleBalancers(platform: Platform, ctx: CallContext): Pro
         .toSorted();
       const fact = { layer: "application", name: "members", source: `balancer:${machine.name}` } as const;
       await keep(platform, ctx, [{ subject: machine, value }], at, machinesHeld, fact);
+      await membersNotice(platform, ctx, vapp, machine, members);
     }),
   );
 }

@@ -12,6 +12,7 @@ import { applyContext } from "#app/steps/guest.ts";
 import { findMachine, machineRef, theMachine } from "#app/steps/realised.ts";
 import { imageList } from "#store/catalogue.ts";
 import { endpointById } from "#store/site.ts";
+import { snapshotList } from "#store/snapshot.ts";
 import { addressList, machineList, nicList, segmentList, type MachineRow } from "#store/vapp.ts";
 
 const machineInput = z.object({ machine: z.string() });
@@ -69,7 +70,8 @@ export function machineEnsure(platform: Platform): StepKind<MachineInput, Json> 
       const spec = await machineSpec(platform, row);
       await provider.machineEnsure(ctx, spec);
       const facts = await provider.machineStart(ctx, spec);
-      return { output: { externalId: facts.externalId }, changes: [await observed(platform, row, provider, facts)] };
+      const changes = [await observed(platform, row, provider, facts), ...(await forgotten(platform, ctx, provider, row))];
+      return { output: { externalId: facts.externalId }, changes };
     },
     undo: (ctx, { machine }) => removeMachine(platform, ctx, machine),
   };
@@ -114,6 +116,18 @@ export function machineRemove(platform: Platform): StepKind<MachineInput, Json> 
     do: (ctx, { machine }) => removeMachine(platform, ctx, machine),
     undo: "irreversible",
   };
+}
+
+/** A machine that was lost and made anew has lost its snapshots with its disks. Asked of the endpoint, so that no crash in between hides it. */
+async function forgotten(platform: Platform, ctx: StepContext, provider: Provider, row: MachineRow): Promise<Change[]> {
+  if (!provider.capabilities.snapshots) return [];
+  const known = (await snapshotList(platform.database, [row.vapp_id])).filter(
+    ({ state, machines }) => state === "realised" && (machines as unknown as string[]).includes(row.name),
+  );
+  if (known.length === 0) return [];
+  const kept = new Set((await provider.snapshotList(ctx, machineRef(platform, row))).map(({ name }) => name));
+  const snapshots = known.filter((one) => !kept.has(one.external_name)).map(({ name }) => name);
+  return snapshots.length === 0 ? [] : [{ type: "machine.forgotSnapshots", machine: row.name, snapshots }];
 }
 
 async function untouched() {
