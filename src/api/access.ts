@@ -107,6 +107,7 @@ export function makeLimits(clock: Clock) {
     principal: new RateLimiter(clock, apiLimits.requestsPerSecond, apiLimits.requestBurst),
     refusal: new RateLimiter(clock, apiLimits.refusalsPerSecond, apiLimits.refusalBurst),
     requests: new Occupancy("requests", apiLimits.concurrentRequests),
+    sockets: new Occupancy("consoles and tunnels", apiLimits.sockets, apiLimits.socketsPerPrincipal),
     streams: new Occupancy("event streams", apiLimits.streams, apiLimits.streamsPerPrincipal),
   };
 }

@@ -6,6 +6,9 @@ export const apiLimits = {
   /** Event streams of one principal, and of all together. */
   streamsPerPrincipal: 32,
   streams: 512,
+  /** Consoles and tunnels of one principal, and of all together. */
+  socketsPerPrincipal: 16,
+  sockets: 256,
   /** Token bucket of each principal. */
   requestsPerSecond: 500,
   requestBurst: 1_000,

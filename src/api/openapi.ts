@@ -24,6 +24,7 @@ const pathParameters: Readonly<Record<string, string>> = {
   order: "Id of an order",
   run: "Id of a run",
   vapp: "Id or name of a vApp",
+  machine: "Name of a machine of the vApp",
   image: "Name of an image",
   offering: "Name of an offering, or name@version",
   site: "Name of a site",
@@ -71,7 +72,7 @@ function describe(operation: Operation, schemas: SchemaSet): JsonSchema {
       ? {}
       : { requestBody: { required: true, content: { "application/json": { schema: schemas.add(operation.body, "input") } } } }),
     responses: {
-      [operation.answer === undefined ? "204" : String(operation.status ?? 200)]: {
+      [operation.socket !== undefined ? "101" : operation.answer === undefined ? "204" : String(operation.status ?? 200)]: {
         description: operation.summary,
         ...(operation.guarded === true ? { headers: { ETag: { schema: { type: "string" } } } } : {}),
         ...(answer === undefined ? {} : { content: contentOf(operation, answer) }),
@@ -127,7 +128,8 @@ function problemStatusesOf(operation: Operation): number[] {
   if (operation.method !== "GET") statuses.push(404, 409);
   if (operation.keyed !== undefined) statuses.push(422);
   if (operation.guarded === true && operation.method === "PUT") statuses.push(412);
-  if (["vappExec", "endpointPut"].includes(operation.id)) statuses.push(422, 502, 504);
+  if (operation.socket !== undefined) statuses.push(409, 422, 502, 504);
+  if (["vappExec", "endpointPut", "machineSshKey", "machineConsoleTicket"].includes(operation.id)) statuses.push(422, 502, 504);
   return [...new Set(statuses)].toSorted((a, b) => a - b);
 }
 

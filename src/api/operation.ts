@@ -3,7 +3,9 @@
  * `operations.ts` collects, the OpenAPI document is made of the same list, and so is the SDK: there is no second description.
  */
 import type { z } from "zod";
+import type { OpenWay } from "#app/access.ts";
 import type { AppContext } from "#app/context.ts";
+import { AppError } from "#domain/error.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
@@ -16,6 +18,8 @@ export interface Request<Path extends string, Query, Body> {
   readonly body: Body;
   /** The generation named by `If-Match`, `new` for `If-None-Match: *`; undefined when the request names none. */
   readonly ifGeneration: number | "new" | undefined;
+  /** Of the token the request came with. */
+  readonly tokenHash: Buffer;
 }
 
 export interface Answer<T> {
@@ -54,7 +58,19 @@ interface Definition<Path extends string, Q extends z.ZodType, B extends z.ZodTy
   recover?(ctx: AppContext, requestId: string): Promise<Answer<z.input<A>> | null>;
 }
 
+interface SocketDefinition<Path extends string, Q extends z.ZodType> extends Pick<
+  Definition<Path, Q, z.ZodType, z.ZodType>,
+  "id" | "path" | "tag" | "summary" | "description" | "query"
+> {
+  /** An empty frame of the client ends its direction alone. */
+  readonly halfClose?: boolean;
+  /** Opens what the bytes go to; what it throws is the answer instead of the upgrade. Its signal bounds the opening only. */
+  socket(ctx: AppContext, request: Pick<Request<Path, z.infer<Q>, unknown>, "params" | "query">): Promise<OpenWay>;
+}
+
 export type Operation = Omit<Definition<string, z.ZodType, z.ZodType, z.ZodType>, "handle" | "recover"> & {
+  readonly halfClose?: boolean;
+  socket?(ctx: AppContext, request: Pick<Request<string, unknown, unknown>, "params" | "query">): Promise<OpenWay>;
   handle(ctx: AppContext, request: Request<string, unknown, unknown>): Promise<Answer<unknown>>;
   recover?(ctx: AppContext, requestId: string): Promise<Answer<unknown> | null>;
 };
@@ -65,4 +81,15 @@ export function operation<const Path extends string, Q extends z.ZodType, B exte
 ): Operation {
   // The server parses query and body with these very schemas, so what was forgotten here holds there.
   return definition as unknown as Operation;
+}
+
+/** An operation that becomes a WebSocket; without an upgrade it only says so. */
+export function socketOperation<const Path extends string, Q extends z.ZodType>(definition: SocketDefinition<Path, Q>): Operation {
+  const handle = (): Promise<never> =>
+    Promise.reject(
+      new AppError("invalid_input", "this is a WebSocket", {
+        detail: [{ constraint: "the request asks for an upgrade", source: "RFC 6455", nearest: "send `Upgrade: websocket`" }],
+      }),
+    );
+  return { method: "GET", ...definition, handle } as unknown as Operation;
 }

@@ -1,6 +1,7 @@
 /** Every operation of the API, in the order of the document. */
 import { auditOperations } from "#api/audit.ts";
 import { billOperations } from "#api/bill.ts";
+import { consoleSocketOperations } from "#api/console-socket.ts";
 import { endpointOperations } from "#api/endpoint.ts";
 import { eventOperations } from "#api/event.ts";
 import { imageOperations } from "#api/image.ts";
@@ -12,6 +13,7 @@ import { orderOperations } from "#api/order.ts";
 import { planOperations } from "#api/plan.ts";
 import { runOperations } from "#api/run.ts";
 import { siteOperations } from "#api/site.ts";
+import { tunnelOperations } from "#api/tunnel.ts";
 import { vappOperations } from "#api/vapp.ts";
 
 export const operations: readonly Operation[] = [
@@ -19,6 +21,8 @@ export const operations: readonly Operation[] = [
   ...orderOperations,
   ...runOperations,
   ...vappOperations,
+  ...consoleSocketOperations,
+  ...tunnelOperations,
   ...layersOperations,
   ...imageOperations,
   ...offeringOperations,

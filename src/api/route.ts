@@ -6,6 +6,7 @@ import { listEvents } from "#app/event.ts";
 import { eventHead } from "#app/request.ts";
 import type { eventQuerySchema } from "#api/event.ts";
 import { eventStream } from "#api/event-stream.ts";
+import { headerTokenHash } from "#api/credential.ts";
 import { apiLimits } from "#api/limits.ts";
 import { outcomeOf, type Outcome } from "#api/once.ts";
 import type { Operation, Request } from "#api/operation.ts";
@@ -36,6 +37,7 @@ function partsOf(operation: Operation, request: FastifyRequest): Request<string,
     params: request.params as Readonly<Record<string, string>>,
     query: parsed(operation.query ?? nothing, { ...(request.query as object) }, "query"),
     body: parsed(operation.body ?? nothing, operation.body === undefined && !hasBody ? {} : request.body, "body"),
+    tokenHash: headerTokenHash(request),
     ifGeneration: operation.guarded === true && operation.method === "PUT" ? generationOf(request) : undefined,
   };
 }

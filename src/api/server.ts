@@ -11,10 +11,11 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Clock, Log } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import { logWith } from "#lib/log.ts";
-import type { Actor, Platform } from "#app/context.ts";
+import type { Platform } from "#app/context.ts";
 import { databaseTrouble, isReady } from "#app/request.ts";
-import { authenticate } from "#app/session.ts";
+import { authenticateHash } from "#app/session.ts";
 import { actorOf, makeLimits } from "#api/access.ts";
+import { credentialOf, type Credential } from "#api/credential.ts";
 import { EventHead } from "#api/event-stream.ts";
 import { answerConsole, consoleNotBuilt, isForConsole, registerConsole, type ConsoleFind } from "#api/console.ts";
 import { apiLimits } from "#api/limits.ts";
@@ -26,6 +27,7 @@ import { RequestRecorder } from "#api/request-recorder.ts";
 import { registerOperation } from "#api/route.ts";
 import { makeSchemaSet, serializerDialect } from "#api/schemas.ts";
 import type { ApiScope } from "#api/scope.ts";
+import { registerSocket, registerSockets } from "#api/socket-route.ts";
 
 export interface ApiOptions {
   readonly platform: Platform;
@@ -54,17 +56,19 @@ const openPaths = new Set(["/healthz"]);
 
 /** What the hooks know about a request under way. */
 interface Visit {
-  actor?: Actor;
+  credential?: Credential;
   leave?: () => void;
 }
 
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { platform, log, clock, findConsole = consoleNotBuilt } = options;
+  const { platform, log, findConsole = consoleNotBuilt } = options;
   const app = fastify({
     logger: false,
     bodyLimit: apiLimits.bodyBytes,
     genReqId: () => `req_${randomUUID()}`,
     exposeHeadRoutes: false,
+    // Other protocols are offered as a courtesy, by clients that go on without them.
+    http: { shouldUpgradeCallback: ({ headers }) => (headers.upgrade ?? "").toLowerCase() === "websocket" },
     // A path that is none never reaches the hooks, so the token is asked for here.
     frameworkErrors: (error, request, reply) => {
       const judge = actorOf(platform, request.headers.authorization).then(() => error);
@@ -78,31 +82,11 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   const closing = new AbortController();
   const recorder = new RequestRecorder(platform, log);
   const visits = new WeakMap<FastifyRequest, Visit>();
-  const scope: ApiScope = {
-    platform,
-    log,
-    clock,
-    limits: makeLimits(clock),
-    once: new OnceOnly(platform, log),
-    head: new EventHead(platform, clock, log),
-    closing: closing.signal,
-    contextOf(request, signal) {
-      const { actor } = visits.get(request) ?? {};
-      if (actor === undefined) throw new Error("a handler without an actor");
-      return {
-        platform,
-        actor,
-        requestId: request.id,
-        signal,
-        log: logWith(log, { requestId: request.id, principal: actor.principalId }),
-        clock,
-      };
-    },
-    stillValid: async (request) => (await authenticate(platform, tokenOf(request))) !== null,
-  };
+  const scope = makeScope(options, { visits, recorder, closing: closing.signal });
   // Only JSON is taken; a body of any other kind is refused by the framework with 415.
   app.removeContentTypeParser("text/plain");
   const isOpen = (request: FastifyRequest) => openPaths.has(request.routeOptions.url ?? "") || isForConsole(request, findConsole);
+  await registerSockets(app);
   registerConsole(app);
   guard(app, scope, { visits, recorder, isOpen });
   answerUnknown(app, findConsole);
@@ -118,16 +102,63 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     routes,
     async close() {
       closing.abort();
-      // A connection whose last answer ends after the close began is idle then, and nobody would close it.
-      const idle = setInterval(() => app.server.closeIdleConnections(), closePollMs);
-      const grace = setTimeout(() => app.server.closeAllConnections(), closeGraceMs);
-      await app.close();
-      clearInterval(idle);
-      clearTimeout(grace);
+      await closeServer(app);
+      await Promise.allSettled(scope.sessions);
       scope.once.close();
       await recorder.close();
     },
   };
+}
+
+async function closeServer(app: FastifyInstance): Promise<void> {
+  // A connection whose last answer ends after the close began is idle then, and nobody would close it.
+  const idle = setInterval(() => app.server.closeIdleConnections(), closePollMs);
+  const grace = setTimeout(() => app.server.closeAllConnections(), closeGraceMs);
+  await app.close();
+  clearInterval(idle);
+  clearTimeout(grace);
+}
+
+interface ScopeParts {
+  readonly visits: WeakMap<FastifyRequest, Visit>;
+  readonly recorder: RequestRecorder;
+  readonly closing: AbortSignal;
+}
+
+function makeScope({ platform, log, clock }: ApiOptions, { visits, recorder, closing }: ScopeParts): ApiScope {
+  const scope: ApiScope = {
+    platform,
+    log,
+    clock,
+    limits: makeLimits(clock),
+    once: new OnceOnly(platform, log),
+    head: new EventHead(platform, clock, log),
+    closing,
+    contextOf(request, signal) {
+      const { actor } = visits.get(request)?.credential ?? {};
+      if (actor === undefined) throw new Error("a handler without an actor");
+      return {
+        platform,
+        actor,
+        requestId: request.id,
+        signal,
+        log: logWith(log, { requestId: request.id, principal: actor.principalId }),
+        clock,
+      };
+    },
+    stillValid: async (request) => (await scope.actorNow(request)) !== null,
+    async actorNow(request) {
+      const { tokenHash } = visits.get(request)?.credential ?? {};
+      return tokenHash === undefined ? null : authenticateHash(platform, tokenHash);
+    },
+    upgraded(request) {
+      const { leave, credential } = visits.get(request) ?? {};
+      leave?.();
+      recorder.add(recordOf(request, credential, 101, 0));
+    },
+    sessions: new Set(),
+  };
+  return scope;
 }
 
 interface GuardParts {
@@ -146,29 +177,35 @@ function guard(app: FastifyInstance, scope: ApiScope, { visits, recorder, isOpen
     reply.header("x-request-id", request.id).header("cache-control", "no-store").header("x-content-type-options", "nosniff");
     if (isOpen(request)) return;
     visit.leave = limits.requests.enter("");
+    // What is upgraded, or refused to somebody who has left, ends without the framework noticing.
+    if ((request.ws as unknown) === true) request.raw.socket.once("close", visit.leave);
     try {
-      visit.actor = await actorOf(platform, request.headers.authorization);
+      visit.credential = await credentialOf(platform, scope.clock, request);
     } catch (error) {
       limits.refusal.take(request.ip);
       throw error;
     }
-    limits.principal.take(visit.actor.principalId);
+    limits.principal.take(visit.credential.actor.principalId);
   });
   app.addHook("onResponse", async (request, reply) => {
     const visit = visits.get(request);
     visit?.leave?.();
     if (isOpen(request)) return;
-    recorder.add({
-      id: request.id,
-      principalId: visit?.actor?.principalId ?? null,
-      method: request.method,
-      route: request.routeOptions.url ?? "unknown",
-      status: reply.statusCode,
-      durationMs: Math.round(reply.elapsedTime),
-    });
+    recorder.add(recordOf(request, visit?.credential, reply.statusCode, Math.round(reply.elapsedTime)));
   });
   // Without an answer there is no onResponse: the client went away first.
   app.addHook("onRequestAbort", async (request) => visits.get(request)?.leave?.());
+}
+
+function recordOf(request: FastifyRequest, credential: Credential | undefined, status: number, durationMs: number) {
+  return {
+    id: request.id,
+    principalId: credential?.actor.principalId ?? null,
+    method: request.method,
+    route: request.routeOptions.url ?? "unknown",
+    status,
+    durationMs,
+  };
 }
 
 function answerUnknown(app: FastifyInstance, findConsole: ConsoleFind): void {
@@ -223,9 +260,8 @@ function registerAll(app: FastifyInstance, scope: ApiScope): void {
     operations.flatMap(({ id, answer }) => (answer === undefined ? [] : [[id, schemas.add(answer, "output")] as const])),
   );
   for (const [name, component] of schemas.components) app.addSchema({ $id: name, ...component });
-  for (const operation of operations) registerOperation(app, scope, operation, answers.get(operation.id));
-}
-
-function tokenOf(request: FastifyRequest): string {
-  return (request.headers.authorization ?? "").replace(/^Bearer +/i, "");
+  for (const operation of operations) {
+    if (operation.socket === undefined) registerOperation(app, scope, operation, answers.get(operation.id));
+    else registerSocket(app, scope, operation);
+  }
 }

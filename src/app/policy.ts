@@ -3,7 +3,8 @@
  * `policy` requests), is validated against the schema when it is saved, parsed once and cached under its digest.
  *
  * Entities are built per request from the actor's grants: roles are `Role::"admin"` and so on, a grant without project covers the
- * whole organization. Resources carry `organization`, `project` and `shared` (catalogue items every organization may read).
+ * whole organization. Resources carry `organization`, `project` and `shared` (catalogue items every organization may read). The context
+ * of a decision carries the process of `process.run` and the port of `vapp.tunnel`, "" and 0 for all else.
  */
 import { createHash } from "node:crypto";
 import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
@@ -19,6 +20,9 @@ export const actions = [
   "run.decide",
   "vapp.read",
   "vapp.exec",
+  "vapp.console",
+  "vapp.tunnel",
+  "vapp.ssh",
   "image.read",
   "image.write",
   "image.delete",
@@ -63,7 +67,7 @@ export const policySchema = `
   entity Project { organization: String, project: String, shared: Bool };
   entity Catalogue { organization: String, project: String, shared: Bool };
   entity Organization { organization: String, project: String, shared: Bool };
-  action ${actionList} appliesTo { principal: [Principal], resource: [Project, Catalogue, Organization], context: { process: String } };
+  action ${actionList} appliesTo { principal: [Principal], resource: [Project, Catalogue, Organization], context: { process: String, port: Long } };
 `;
 
 /** What a fresh installation starts with. */
@@ -74,7 +78,7 @@ export const defaultPolicies = [
   },
   {
     name: "member",
-    document: `permit (principal in Role::"member", action in [Action::"plan.make", Action::"process.run", Action::"order.read", Action::"run.read", Action::"run.cancel", Action::"vapp.read", Action::"vapp.exec", Action::"event.read", Action::"bill.read"], resource) when { principal.organization == resource.organization };`,
+    document: `permit (principal in Role::"member", action in [Action::"plan.make", Action::"process.run", Action::"order.read", Action::"run.read", Action::"run.cancel", Action::"vapp.read", Action::"vapp.exec", Action::"vapp.console", Action::"vapp.tunnel", Action::"vapp.ssh", Action::"event.read", Action::"bill.read"], resource) when { principal.organization == resource.organization };`,
   },
   {
     name: "catalogue",
@@ -119,7 +123,7 @@ export class PolicyGate {
     }
   }
 
-  decide(actor: Actor, action: Action, resource: Resource, process = ""): Decision {
+  decide(actor: Actor, action: Action, resource: Resource, process = "", port = 0): Decision {
     const principal = { type: "Principal", id: actor.principalId };
     const target = { type: resource.kind, id: resource.id };
     // Only grants that cover the resource's project become roles, so a role on one project says nothing about another.
@@ -129,7 +133,7 @@ export class PolicyGate {
       principal,
       action: { type: "Action", id: action },
       resource: target,
-      context: { process },
+      context: { process, port },
       preparsedPolicySetId: this.digest,
       entities: [
         { uid: principal, attrs: { organization: actor.organizationId }, parents: roles },

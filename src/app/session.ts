@@ -8,7 +8,12 @@ const tokenPattern = /^strat_[A-Za-z0-9_-]{43}$/;
 /** Null when the token is unknown, expired or revoked. */
 export async function authenticate(platform: Pick<Platform, "database">, token: string): Promise<Actor | null> {
   if (!tokenPattern.test(token)) return null;
-  const row = await principalByToken(platform.database, tokenHash(token));
+  return authenticateHash(platform, tokenHash(token));
+}
+
+/** As `authenticate`, for a token that was presented earlier and is not kept. */
+export async function authenticateHash(platform: Pick<Platform, "database">, hash: Buffer): Promise<Actor | null> {
+  const row = await principalByToken(platform.database, hash);
   return row === undefined ? null : actorOf(row);
 }
 

@@ -8,8 +8,8 @@ import type { Action, Resource } from "#app/policy.ts";
 import { auditInsert } from "#store/audit.ts";
 import { isTransientDatabaseError, transact, type Tx } from "#store/database.ts";
 
-/** The resource, and for `process.run` the process. */
-type Subject = Resource & { readonly process?: string };
+/** The resource, for `process.run` the process, and for `vapp.tunnel` the port. */
+type Subject = Resource & { readonly process?: string; readonly port?: number };
 
 interface UseCase<I> {
   readonly action: Action;
@@ -24,7 +24,7 @@ export function useCase<I, O>(
   return async (ctx, input) => {
     try {
       const subject = await definition.resource(ctx, input);
-      return await body(await decide(ctx, definition.action, subject, subject.process), input);
+      return await body(await decide(ctx, definition.action, subject, subject.process, subject.port), input);
     } catch (cause) {
       if (isTransientDatabaseError(cause)) throw new AppError("unavailable", "the database does not answer; try again", { cause });
       throw cause;
@@ -33,11 +33,12 @@ export function useCase<I, O>(
 }
 
 /** Asks policy; a refusal is written to the audit table and thrown as `forbidden`. */
-export async function decide(ctx: AppContext, action: Action, resource: Resource, process = ""): Promise<DecidedContext> {
-  const decision = ctx.platform.policy.decide(ctx.actor, action, resource, process);
+export async function decide(ctx: AppContext, action: Action, resource: Resource, process = "", port = 0): Promise<DecidedContext> {
+  const decision = ctx.platform.policy.decide(ctx.actor, action, resource, process, port);
   if (decision.decision === "permit") return { ...ctx, decision };
-  await auditInsert(ctx.platform.database, auditRow(ctx, action, resource, decision, { process }));
-  const what = process === "" ? action : `${action} (${process})`;
+  await auditInsert(ctx.platform.database, auditRow(ctx, action, resource, decision, { process, ...(port === 0 ? {} : { port }) }));
+  const about = port === 0 ? process : `port ${port}`;
+  const what = about === "" ? action : `${action} (${about})`;
   throw new AppError("forbidden", `${ctx.actor.name} may not do ${what} here`, {
     detail: [
       {

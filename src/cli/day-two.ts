@@ -1,9 +1,10 @@
 /** Everyday changes of a vApp, each a plan that is shown, ordered and followed: size, count, snapshots, restart, delete and restore. */
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { collectPair, wholeNumber, withSession } from "#cli/command.ts";
+import { registerLogs } from "#cli/logs.ts";
 import { addOrderOptions, orderChange, type OrderOptions } from "#cli/order.ts";
-import { type Session, state } from "#cli/session.ts";
+import { state } from "#cli/session.ts";
 import { age, table } from "#cli/text.ts";
 
 type Input = Record<string, unknown>;
@@ -118,28 +119,4 @@ function snapshotsText(snapshots: Schemas["Snapshot"][]): string {
     { title: "TAKEN", of: ({ takenAt }) => age(takenAt, now) },
     { title: "MACHINES", of: ({ machines }) => machines.join(", ") },
   ]);
-}
-
-const logLinesMax = 5_000;
-
-function registerLogs(vapp: Command): void {
-  vapp
-    .command("logs <vapp> <machine>")
-    .description("the newest lines of everything a machine logs")
-    .option("-n, --lines <n>", `how many, at most ${logLinesMax}`, wholeNumber, 100)
-    .action(
-      withSession(async (session: Session, name: string, machine: string, { lines }: { lines: number }) => {
-        if (lines < 1 || lines > logLinesMax) throw new InvalidArgumentError(`--lines is 1 to ${logLinesMax}`);
-        const result = await ask(
-          session.client.POST("/v1/vapps/{vapp}/exec", {
-            params: { path: { vapp: name } },
-            body: { machine, argv: ["/usr/lib/stratiform/logs", String(lines)], timeoutMs: 30_000 },
-          }),
-        );
-        if (session.json) session.show(result, () => "");
-        else process.stdout.write(result.stdout);
-        process.stderr.write(session.json ? "" : result.stderr);
-        process.exitCode = result.exitCode;
-      }),
-    );
 }

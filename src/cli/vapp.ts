@@ -2,9 +2,11 @@
 import type { Command } from "commander";
 import { ask, type Schemas } from "#sdk/client.ts";
 import { allPages, readText, wholeNumber, withSession } from "#cli/command.ts";
+import { registerConsole } from "#cli/console.ts";
 import { registerDayTwo } from "#cli/day-two.ts";
 import { showLayers } from "#cli/layers.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
+import { registerSsh } from "#cli/ssh.ts";
 import { age, amount, size, table } from "#cli/text.ts";
 
 type Vapp = Schemas["Vapp"];
@@ -27,6 +29,8 @@ export function registerVapp(program: Command): void {
       }),
     );
   registerExec(vapp);
+  registerConsole(vapp);
+  registerSsh(vapp);
   registerDayTwo(vapp);
 }
 

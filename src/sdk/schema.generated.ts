@@ -215,6 +215,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vapps/{vapp}/machines/{machine}/console": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open the serial console of a machine, as a WebSocket
+         * @description Frames are bytes in both directions, at most 64 KiB each from the client. Programs send the token as a header; browsers get a ticket first and offer the subprotocols `stratiform` and `ticket.<ticket>`. Who, when, how long and how many bytes is audited, what was said is not. Close codes: 1000 the machine's side ended, 1001 the server closes, 1009 a frame was too large, 1011 the connection to the machine broke, 4000 idle for 15 minutes, 4001 open for 12 hours, 4003 no longer allowed.
+         */
+        get: operations["machineConsole"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vapps/{vapp}/machines/{machine}/console-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a ticket that opens the console once, for a browser
+         * @description Valid for 30 seconds, for this machine, named by the same words in both paths. Says what speaks against a console before it is opened.
+         */
+        post: operations["machineConsoleTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vapps/{vapp}/machines/{machine}/tunnel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Connect to a TCP port of a machine, as a WebSocket
+         * @description One WebSocket is one TCP connection into the machine's segment, isolated ones included. Frames are bytes, as of the console, with the same close codes; an empty frame of the client is the end of its input. The blueprint's access.ssh says who may, policy (action vapp.tunnel, context.port) to which ports.
+         */
+        get: operations["machineTunnel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vapps/{vapp}/machines/{machine}/ssh-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let an ssh key into a machine for a while, and learn the machine's own */
+        post: operations["machineSshKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vapps/{vapp}/layers": {
         parameters: {
             query?: never;
@@ -548,6 +625,11 @@ export interface components {
                 unitPrice: string;
                 amount: string;
             }[];
+        };
+        ConsoleTicket: {
+            /** @description Offer it as the subprotocol `ticket.<ticket>` beside `stratiform`; it opens one console once */
+            ticket: string;
+            expiresAt: string;
         };
         DecisionRequest: {
             /** @description Id of the step; may be left out when one waits */
@@ -1138,6 +1220,21 @@ export interface components {
             /** @description Names of the machines it holds */
             machines: string[];
             takenAt: string | null;
+        };
+        SshKey: {
+            user: string;
+            port: number;
+            /** @description Public key of the machine, for known_hosts; it came through the endpoint, not the network */
+            hostKey: string;
+            expiresAt: string;
+        };
+        SshKeyRequest: {
+            publicKey: string;
+            /**
+             * @description How long it opens the door; sessions outlive it
+             * @default 60
+             */
+            seconds?: number;
         };
         Vapp: {
             id: string;
@@ -1756,6 +1853,161 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
+        };
+    };
+    machineConsole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name of a vApp */
+                vapp: string;
+                /** @description Name of a machine of the vApp */
+                machine: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Open the serial console of a machine, as a WebSocket */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    machineConsoleTicket: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repetition with the same key is carried out once and answered the same */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id or name of a vApp */
+                vapp: string;
+                /** @description Name of a machine of the vApp */
+                machine: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Get a ticket that opens the console once, for a browser */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsoleTicket"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    machineTunnel: {
+        parameters: {
+            query?: {
+                /** @description TCP port of the machine */
+                port?: number;
+                /** @description Name of the segment; default: the machine's first */
+                segment?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or name of a vApp */
+                vapp: string;
+                /** @description Name of a machine of the vApp */
+                machine: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Connect to a TCP port of a machine, as a WebSocket */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    machineSshKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repetition with the same key is carried out once and answered the same */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id or name of a vApp */
+                vapp: string;
+                /** @description Name of a machine of the vApp */
+                machine: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SshKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description Let an ssh key into a machine for a while, and learn the machine's own */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
         };
     };
     vappLayers: {

@@ -56,6 +56,12 @@ export function orderList(db: Database, filter: { organizationId: string; vappId
   return query.orderBy("order.id", "desc").limit(filter.limit).execute();
 }
 
+/** Who ordered the vApp: its owner. */
+export async function orderOwner(db: Database, vappId: string): Promise<string | null> {
+  const row = await db.selectFrom("order").select("principal_id").where("vapp_id", "=", vappId).orderBy("id").limit(1).executeTakeFirst();
+  return row?.principal_id ?? null;
+}
+
 /** Orders of one principal for one vApp since a time: the history automation's bounds look at (I4). */
 export function orderHistory(db: Database, filter: { vappId: string; principalId: string; action: string; since: Date }) {
   return db
