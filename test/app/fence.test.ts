@@ -57,13 +57,17 @@ async function proofOf(order: OrderView): Promise<unknown> {
 }
 
 async function roles(vapp: string): Promise<unknown> {
-  const [row] = await installation.sql<{ lead: number | null }>(`select (parameters->>'lead')::int as lead from vapp where name = $1`, [vapp]);
+  const [row] = await installation.sql<{ lead: number | null }>(`select (parameters->>'lead')::int as lead from vapp where name = $1`, [
+    vapp,
+  ]);
   return row!.lead ?? 0;
 }
 
 /** Steps that a follower would have learned by that it leads. */
 async function promotions(order: OrderView): Promise<unknown[]> {
-  return installation.sql(`select step_id from run_journal where run_id = $1 and step_id like 'context.sync:%'`, [parseId("run", order.run)]);
+  return installation.sql(`select step_id from run_journal where run_id = $1 and step_id like 'context.sync:%'`, [
+    parseId("run", order.run),
+  ]);
 }
 
 async function judge(name: string, expected: Expected): Promise<string[]> {
@@ -131,7 +135,9 @@ test("after the fence nothing is taken back: a promotion that fails leaves the n
   })();
   expect(await installation.waitFor(order)).toBe("failed");
   expect(await roles("forward")).toBe(1);
-  const undone = await installation.sql(`select step_id from run_journal where run_id = $1 and phase = 'undo'`, [parseId("run", order.run)]);
+  const undone = await installation.sql(`select step_id from run_journal where run_id = $1 and phase = 'undo'`, [
+    parseId("run", order.run),
+  ]);
   expect(undone).toEqual([]);
   await installation.sim.faultClear();
   expect(await run("repair", { vapp: "forward" })).toBe("succeeded");
