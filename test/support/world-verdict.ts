@@ -259,7 +259,7 @@ async function tableProblems(sql: Sql): Promise<string[]> {
       group by v.id having count(e.seq) <> v.event_seq or coalesce(max(e.seq), 0) <> v.event_seq`,
     "an order was accepted while another one changed the vApp": `select v.name as what from event a join event b on b.vapp_id = a.vapp_id and b.seq > a.seq
       join vapp v on v.id = a.vapp_id
-      where a.type = 'order.accepted' and b.type = 'order.accepted' and b.data->>'action' <> 'delete'
+      where a.type = 'order.accepted' and b.type = 'order.accepted' and b.data->>'action' <> 'purge'
         and not exists (select 1 from event e where e.vapp_id = a.vapp_id and e.seq < b.seq and e.subject = a.data->>'run'
           and e.type in ('run.succeeded', 'run.compensated', 'run.failed'))`,
     "a vApp without an order in flight still remembers what was before one": `select name as what from vapp
