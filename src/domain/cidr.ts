@@ -97,7 +97,7 @@ export function allocateAddress(prefix: string, taken: readonly string[]): strin
 }
 
 /**
- * A locally administered unicast MAC address (`02:...`) that depends on nothing but the key, e.g. the ids of segment and machine, so
+ * A locally administered unicast MAC address (`02:...`) that depends on nothing but the key, e.g. segment and address, so
  * a repeated step gives the same one. 40 bits of FNV-1a: among the 253 machines of a segment two agree once in 3 * 10^7 segments.
  */
 export function macOf(key: string): string {

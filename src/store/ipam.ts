@@ -47,7 +47,8 @@ export async function addressEnsure(tx: Tx, segmentId: string, machineId: string
   if (own !== undefined) return { address: own.address, mac: own.mac };
   if (segment.prefix === null) throw new Error(`segment ${segmentId} has no prefix yet`);
   const address = allocateAddress(segment.prefix, [segment.gateway, ...rows.map((row) => row.address)]);
-  const mac = macOf(`${segmentId}/${machineId}`);
+  // The same address always has the same MAC: neighbours remember whose an address was for half a minute, and would send to nobody.
+  const mac = macOf(`${segmentId}/${address}`);
   await tx.insertInto("address").values({ segment_id: segmentId, machine_id: machineId, address, mac }).execute();
   return { address, mac };
 }
