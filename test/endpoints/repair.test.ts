@@ -4,12 +4,15 @@
  * started by `strat up` does it all; the test only hurts, and reads the tables and the endpoints.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { exec } from "#lib/exec.ts";
 import { startControl, type ControlProcess } from "../support/chaos-process.ts";
 import { recordHistory } from "../support/history.ts";
 import { lxc } from "../support/lxd-subject.ts";
 import { startRealInstallation, type RealInstallation } from "../support/real-installation.ts";
 import { seenAtSite, siteProblems } from "../support/seen-at-site.ts";
+import { siteCall } from "../support/site.ts";
 import { worldProblems } from "../support/world-verdict.ts";
 
 let installation: RealInstallation;
@@ -25,8 +28,11 @@ afterAll(async () => {
   await installation?.close();
 });
 
-const limitMs = 120_000;
+/** A step waits up to three minutes for a guest to boot, and a QEMU that hangs is first asked, then ended by force. */
+const limitMs = 240_000;
 const eventLimitMs = 1_000;
+/** Looks at everything come every 5 s. */
+const sampleLimitMs = 8_000;
 
 interface Machine {
   readonly id: string;
@@ -48,12 +54,12 @@ async function virsh(...args: string[]): Promise<string> {
 }
 
 /** QEMU's process inside the site. */
-async function killGuest(name: string): Promise<void> {
+async function signalGuest(signal: string, name: string): Promise<void> {
   const script = `for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/cmdline 2>/dev/null | grep -q "^guest=${name}," && echo \${p#/proc/}; done; true`;
   const { stdout } = await exec("nsenter", installation.site.inside("sh", "-c", script), { timeoutMs: 10_000 });
   const [pid] = stdout.split("\n");
   expect(Number(pid)).toBeGreaterThan(1);
-  await exec("nsenter", installation.site.inside("kill", "-KILL", pid!), { timeoutMs: 5_000 });
+  await exec("nsenter", installation.site.inside("kill", `-${signal}`, pid!), { timeoutMs: 5_000 });
 }
 
 async function killInit(name: string): Promise<void> {
@@ -68,7 +74,12 @@ async function nicDetach({ id, external_name }: Machine): Promise<void> {
 
 const power = (holds: string) => ["processing", "power", holds] as const;
 const nodeDeeds: readonly Deed[] = [
-  { what: "kill -9 of QEMU", machine: "node-0", fact: power(`value = '"crashed"'`), act: ({ external_name }) => killGuest(external_name) },
+  {
+    what: "kill -9 of QEMU",
+    machine: "node-0",
+    fact: power(`value = '"crashed"'`),
+    act: ({ external_name }) => signalGuest("KILL", external_name),
+  },
   {
     what: "virsh suspend",
     machine: "node-0",
@@ -164,6 +175,29 @@ interface Noticed {
   readonly repairMs: number;
 }
 
+const isUnhealthy = ["application", "health", `value = '"unhealthy"'`] as const;
+const inEdge = (name: string, script: string) => lxc(installation.site, "exec", name, "--", "/bin/sh", "-c", script);
+async function initOf(name: string): Promise<string> {
+  return /^PID: (\d+)/im.exec(await lxc(installation.site, "info", name))![1]!;
+}
+
+/** No endpoint tells of these: they are seen from outside, after some failures in a row. */
+const hangs: readonly Deed[] = [
+  {
+    what: "a container that lost its context",
+    machine: "edge-0",
+    fact: isUnhealthy,
+    act: ({ external_name }) => inEdge(external_name, "rm -r /run/site"),
+  },
+  {
+    what: "a server that hangs in a container",
+    machine: "edge-0",
+    fact: isUnhealthy,
+    act: ({ external_name }) => inEdge(external_name, "killall -STOP httpd"),
+  },
+  { what: "a QEMU that hangs", machine: "node-0", fact: isUnhealthy, act: ({ external_name }) => signalGuest("STOP", external_name) },
+];
+
 /** Hurts, waits for fact and repair, and holds both against what must be. */
 async function hurt(vapp: string, machine: Machine, { what, fact: [layer, name, holds], act }: Deed): Promise<Noticed> {
   const before = (await repairs(vapp)).length;
@@ -243,3 +277,63 @@ test("whatever is done to a machine by hand is noticed within a second and broug
   process.stdout.write(`p95 of ${sorted.length}: ${p95} ms, median ${sorted[Math.floor(sorted.length / 2)]} ms\n`);
   expect(p95).toBeLessThanOrEqual(eventLimitMs);
 });
+
+/** Three looks, each at most 2 s apart and waiting 2 s for an answer. */
+const hangLimitMs = 20_000;
+
+test(
+  "what hangs is found from outside; a lost context is applied again, all else is restarted by force",
+  { timeout: 900_000 },
+  async () => {
+    const vapp = "hanging";
+    const machines = await deployed(vapp);
+    const edge = machines.find(({ name }) => name === "edge-0")!;
+    for (const deed of hangs) {
+      const before = await initOf(edge.external_name);
+      const noticed = await hurt(
+        vapp,
+        machines.find(({ name }) => name === deed.machine)!,
+        deed,
+      );
+      process.stdout.write(`${noticed.what.padEnd(36)} ${noticed.source} ${noticed.sinceDoneMs} ms, repaired ${noticed.repairMs} ms\n`);
+      expect(noticed.sinceDoneMs).toBeLessThan(hangLimitMs);
+      expect((await initOf(edge.external_name)) !== before, deed.what).toBe(deed === hangs[1]);
+      expect(await judge([vapp])).toEqual([]);
+    }
+    await control.order({ action: "purge", vapp, input: {} });
+  },
+);
+
+async function daemonKill(pidFile: string): Promise<void> {
+  const pid = (await readFile(join(installation.site.home, "site", pidFile), "utf8")).trim();
+  await exec("nsenter", installation.site.inside("kill", "-KILL", pid), { timeoutMs: 5_000 });
+}
+
+test(
+  "daemons that are killed take no machine with them, and what happens after they are back is noticed again",
+  { timeout: 900_000 },
+  async () => {
+    const vapp = "surviving";
+    const machines = await deployed(vapp);
+    const edge = machines.find(({ name }) => name === "edge-0")!;
+    const before = await initOf(edge.external_name);
+    await Promise.all([daemonKill("lxd.site-pid"), daemonKill("libvirt/libvirtd.site-pid")]);
+    // Several looks fail, and nobody concludes anything from it.
+    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    expect((await siteCall(installation.site.fabricConfig.socket, "PUT")).error).toBeUndefined();
+    expect(await initOf(edge.external_name)).toBe(before);
+    expect(await stateOf(vapp)).toBe("active");
+    expect(await repairs(vapp)).toEqual([]);
+    expect(await judge([vapp])).toEqual([]);
+    // The next subscription stands within the tick of the watches; what came before it is seen by the look that follows.
+    for (const deed of [edgeDeeds[0]!, nodeDeeds[0]!]) {
+      const noticed = await hurt(
+        vapp,
+        machines.find(({ name }) => name === deed.machine)!,
+        deed,
+      );
+      expect(noticed.sinceDoneMs).toBeLessThan(sampleLimitMs);
+    }
+    expect(await judge([vapp])).toEqual([]);
+  },
+);

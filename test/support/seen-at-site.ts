@@ -40,9 +40,33 @@ async function domains(site: TestSite): Promise<SeenObject[]> {
         owner,
         power: state === "shut off" ? "stopped" : state,
         nics: nics.map(([, mac, bridge]) => `${mac} ${bridge}`).sort(),
+        size: domainSize(xml),
+        volumes: await domainVolumes(site, name, xml),
+        snapshots: (await virsh(site, "snapshot-list", name, "--name"))
+          .split("\n")
+          .filter((line) => line.trim() !== "")
+          .sort(),
       };
     }),
   );
+}
+
+function domainSize(xml: string): string {
+  const vcpus = /<vcpu\b[^>]*?(?: current='(\d+)')?>(\d+)<\/vcpu>/.exec(xml)!;
+  const kib = /<currentMemory unit='KiB'>(\d+)</.exec(xml)![1];
+  return `${vcpus[1] ?? vcpus[2]} vCPU ${Math.round(Number(kib) / 1024)} MiB`;
+}
+
+/** Data disks carry the volume's name as their serial number. */
+async function domainVolumes(site: TestSite, name: string, xml: string): Promise<string[]> {
+  const volumes: string[] = [];
+  for (const [disk] of xml.matchAll(/<disk\b[^]*?<\/disk>/g)) {
+    const [serial, target] = [/<serial>([^<]+)</.exec(disk)?.[1], /<target dev='([^']+)'/.exec(disk)?.[1]];
+    if (serial === undefined || target === undefined) continue;
+    const capacity = /^Capacity:\s+(\d+)/m.exec(await virsh(site, "domblkinfo", name, target))![1];
+    volumes.push(`${serial} ${Math.round(Number(capacity) / 1_048_576)} MiB`);
+  }
+  return volumes.sort();
 }
 
 interface LxdInstance {
@@ -50,11 +74,18 @@ interface LxdInstance {
   readonly status: string;
   readonly config: Readonly<Record<string, string>>;
   readonly devices: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly snapshots?: readonly { readonly name: string }[] | null;
 }
 
 async function instances(site: TestSite): Promise<SeenObject[]> {
-  const answer = await unixRequest({ socket: site.lxdConfig.socket, method: "GET", path: "/1.0/instances?recursion=1" });
-  return (answer.body as { metadata: LxdInstance[] }).metadata.map(({ name, status, config, devices }): SeenObject => {
+  const found = await lxdList<LxdInstance>(site, "/1.0/instances?recursion=2");
+  const sizes = new Map(
+    (await lxdList<LxdVolume>(site, `/1.0/storage-pools/${site.lxdConfig.pool}/volumes/custom?recursion=1`)).map(({ name, config }) => [
+      name,
+      config["size"] ?? "?",
+    ]),
+  );
+  return found.map(({ name, status, config, devices, snapshots }): SeenObject => {
     const at = (key: string) => config[`user.stratiform.${key}`] ?? "";
     const nics = Object.values(devices).filter(({ type }) => type === "nic");
     return {
@@ -64,8 +95,24 @@ async function instances(site: TestSite): Promise<SeenObject[]> {
       owner: at("object") === "" ? null : { installation: at("installation"), vapp: at("vapp"), object: at("object") },
       power: status.toLowerCase(),
       nics: nics.map(({ hwaddr, parent }) => `${hwaddr} ${parent}`).sort(),
+      size: `${config["limits.cpu"]} vCPU ${config["limits.memory"]?.replace(/MiB$/, " MiB")}`,
+      volumes: Object.entries(devices)
+        .filter(([device, { type }]) => device.startsWith("volume-") && type === "disk")
+        .map(([device, { source }]) => `${device.slice("volume-".length)} ${sizes.get(source ?? "")?.replace(/MiB$/, " MiB")}`)
+        .sort(),
+      snapshots: (snapshots ?? []).map((snapshot) => snapshot.name).sort(),
     };
   });
+}
+
+interface LxdVolume {
+  readonly name: string;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+async function lxdList<T>(site: TestSite, path: string): Promise<T[]> {
+  const answer = await unixRequest({ socket: site.lxdConfig.socket, method: "GET", path });
+  return (answer.body as { metadata: T[] | null }).metadata ?? [];
 }
 
 async function agentItems<T>(site: TestSite, path: string): Promise<T[]> {
