@@ -76,11 +76,7 @@ describe("haproxy", () => {
   });
 
   test("after a restart it waits for its context again", async () => {
-    const { provider, spec } = proxy;
-    const ctx = { signal: AbortSignal.timeout(60_000), log: console as never, clock: { now: Date.now, sleep: async () => {} } };
-    await provider.machineStop(ctx, spec, { graceMs: 5_000 });
-    await provider.machineStart(ctx, spec);
-    await shop.ready(proxy);
+    await shop.restart(proxy);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     expect(await shop.isOpen(proxy, 80)).toBe(false);
     await shop.apply(proxy, balance([{ name: "web-0", address: "10.64.1.200" }]));
@@ -181,6 +177,165 @@ describe("ssh", () => {
       expect((await ssh(host.trim())).code).toBe(255);
     } finally {
       await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe("postgres-15, shop-web and haproxy together", () => {
+  let databases: ShopMachine[];
+  let webs: ShopMachine[];
+  let proxy: ShopMachine;
+  const secrets = { replication: "planted-replication", app: "planted-app" };
+  /** As the offering renders it, with that machine as the primary. */
+  const database = (i: number, primary: number, changes: object = {}) =>
+    shop.apply(databases[i]!, {
+      config: { role: i === primary ? "primary" : "standby", primary: databases[primary]!.addresses.back, ...secrets, ...changes },
+      tiers: tiers(),
+    });
+  const tiers = () => ({
+    db: databases.map(({ spec, addresses }) => ({ name: spec.hostname, addresses })),
+    web: webs.map(({ spec, addresses }) => ({ name: spec.hostname, addresses })),
+  });
+  const status = async (i: number) =>
+    JSON.parse((await shop.run(databases[i]!, ["/usr/lib/stratiform/postgres-status"])).stdout) as Record<string, unknown>;
+  const page = async () => {
+    const { status: code, body } = await shop.http(proxy, "/");
+    return { code, ...(JSON.parse(body) as { web: string; database: { name: string; role: string }; count: number }) };
+  };
+  const add = async (name: string) =>
+    (await shop.http(proxy, "/items", { method: "POST", body: JSON.stringify({ name, price: "1.50" }) })).status;
+  const names = async () =>
+    (JSON.parse((await shop.http(proxy, "/items")).body) as { rows: { name: string }[] }).rows.map(({ name }) => name);
+
+  beforeAll(async () => {
+    databases = [];
+    webs = [];
+    for (const name of ["db-0", "db-1"]) databases.push(await shop.machine(name, "postgres-15", ["back"]));
+    for (const name of ["web-0", "web-1"]) webs.push(await shop.machine(name, "shop-web", ["front", "back"]));
+    proxy = await shop.machine("proxy-0", "haproxy", ["front"]);
+    for (const machine of [...databases, ...webs, proxy]) await shop.ready(machine);
+  }, 600_000);
+
+  test("no database runs before its context says what it is", async () => {
+    for (const machine of databases) expect(await shop.isOpen(machine, 5432)).toBe(false);
+    const refused = await shop.tryApply(databases[0]!, { config: { role: "boss", ...secrets } });
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("config.role must be primary or standby")]);
+  });
+
+  test("primary and standby begin without a base backup, and the standby streams", async () => {
+    await Promise.all([database(0, 0), database(1, 0)]);
+    await until("the standby follows", async () => (await status(1))["following"] === databases[0]!.addresses.back);
+    expect(await status(0)).toMatchObject({ running: true, role: "primary", standbys: 1 });
+    await until("commits wait for the standby", async () => (await status(0))["synchronous"] === true);
+    expect(await shop.shell(databases[1]!, "ls /var/lib/postgresql/stratiform")).not.toContain("backup.log");
+  });
+
+  test("both web servers answer rows through the proxy, as JSON and as a page for people", async () => {
+    for (const web of webs) {
+      await shop.apply(web, { config: { password: secrets.app, primary: databases[0]!.addresses.back }, tiers: tiers() });
+    }
+    const members = webs.map(({ spec, addresses }) => ({ name: spec.hostname, address: addresses.front }));
+    await shop.apply(proxy, { config: {}, balance: { pool: "web", port: 80, health: "/health", members } });
+    const seen = new Set<string>();
+    await until("both answered", async () => {
+      const answer = await page();
+      expect(answer).toMatchObject({ code: 200, count: 20, database: { name: "db-0", role: "primary" } });
+      return seen.add(answer.web).size === 2;
+    });
+    const html = await shop.http(proxy, "/", { headers: { accept: "text/html" } });
+    expect(html.headers["content-type"]).toBe("text/html; charset=utf-8");
+    expect(html.body).toMatch(/Served by <b>web-[01]<\/b>, rows from <b>db-0<\/b> \(primary\), 20 items/);
+  });
+
+  test("a row is on both databases when it was confirmed; markup in it stays text", async () => {
+    expect(await add("<b>bold</b>")).toBe(201);
+    const query = "select count(*) from item where name like '%bold%'";
+    const asked = await shop.run(databases[1]!, [
+      "/usr/bin/setpriv",
+      "--reuid=postgres",
+      "--clear-groups",
+      "--regid=postgres",
+      "psql",
+      "-XAtc",
+      query,
+      "shop",
+    ]);
+    expect(asked.stdout).toBe("1\n");
+    expect((await shop.http(proxy, "/?format=html")).body).toContain("&lt;b&gt;bold&lt;/b&gt;");
+  });
+
+  test("a new password reaches database and web servers without a restart", async () => {
+    secrets.app = "planted-second";
+    await Promise.all([database(0, 0), database(1, 0)]);
+    for (const web of webs) await shop.apply(web, { config: { password: secrets.app }, tiers: tiers() });
+    expect(await add("after the new password")).toBe(201);
+  });
+
+  test("a primary that restarted does not start by itself, and its context brings it back", async () => {
+    await shop.restart(databases[0]!);
+    expect(await shop.isOpen(databases[0]!, 5432)).toBe(false);
+    // Rows are still shown, by the standby.
+    expect(await page()).toMatchObject({ code: 200, database: { name: "db-1", role: "standby" } });
+    await database(0, 0);
+    await until("writes are taken", async () => (await add("after the restart")) === 201);
+  });
+
+  test("the primary is killed, the standby promoted: every confirmed row is there, and the old primary follows without ever taking a write", async () => {
+    const confirmed: string[] = [];
+    for (let i = 0; i < 20; i++) if ((await add(`row ${i}`)) === 201) confirmed.push(`row ${i}`);
+    expect(confirmed).toHaveLength(20);
+    await shop.kill(databases[0]!);
+    await database(1, 1);
+    for (const web of webs) {
+      await shop.apply(web, { config: { password: secrets.app, primary: databases[1]!.addresses.back }, tiers: tiers() });
+    }
+    await until("the promoted one takes writes", async () => (await add("after the failover")) === 201, 20_000);
+    expect(await names()).toEqual(expect.arrayContaining(confirmed));
+    expect(await page()).toMatchObject({ database: { name: "db-1", role: "primary" } });
+
+    await shop.start(databases[0]!);
+    expect(await status(0)).toEqual({ running: false });
+    await database(0, 1);
+    await until("the old primary follows", async () => (await status(0))["following"] === databases[1]!.addresses.back);
+    expect(await status(0)).toMatchObject({ role: "standby", synchronous: false });
+    await until("commits wait for it again", async () => (await status(1))["synchronous"] === true);
+    expect(await add("on both again")).toBe(201);
+  });
+
+  test("a running primary that is told to be a standby stops taking writes at once; two primaries are refused", async () => {
+    const refused = await shop.tryApply(databases[0]!, {
+      config: { role: "primary", primary: databases[0]!.addresses.back, ...secrets },
+      tiers: tiers(),
+    });
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("is a primary already")]);
+    expect(await status(0)).toMatchObject({ role: "standby" });
+    // Roles change places while both are alive: first the one that loses, as fencing does it.
+    const demoted = database(1, 0).catch(() => "the new primary is not there yet");
+    await until("the former primary stopped", async () => (await status(1))["running"] === false);
+    await database(0, 0);
+    await demoted;
+    await database(1, 0);
+    await until("the other one follows", async () => (await status(1))["following"] === databases[0]!.addresses.back);
+    for (const web of webs) await shop.apply(web, { config: { password: secrets.app }, tiers: tiers() });
+    await until("writes are taken", async () => (await add("after the change")) === 201, 20_000);
+    expect(await names()).toEqual(expect.arrayContaining(["row 19", "after the failover", "on both again", "after the change"]));
+  });
+
+  test("with the standby gone a write is not confirmed, and is once the context says the primary is alone", async () => {
+    await until("commits wait", async () => (await status(0))["synchronous"] === true);
+    await shop.kill(databases[1]!);
+    const waiting = await shop.http(proxy, "/items", { method: "POST", body: '{"name":"waits","price":1}' });
+    expect([waiting.status, (JSON.parse(waiting.body) as { committed: string }).committed]).toEqual([503, "unknown"]);
+    expect(await page()).toMatchObject({ code: 200 });
+    await database(0, 0, { synchronous: false });
+    await until("writes are taken", async () => (await add("alone")) === 201, 20_000);
+  });
+
+  test("no secret is in a log or in a file that outlives the machine's memory", async () => {
+    for (const machine of [...databases.slice(0, 1), ...webs, proxy]) {
+      const { stdout } = await shop.run(machine, ["/usr/lib/stratiform/logs", "5000"]);
+      expect(stdout).not.toMatch(/planted-/);
+      expect(await shop.shell(machine, "grep -rlsI planted- /etc /var /root /usr/lib/stratiform || true")).toBe("");
     }
   });
 });

@@ -57,6 +57,11 @@ export interface Shop {
     path: string,
     options?: { method?: string; body?: string; headers?: Record<string, string> },
   ): Promise<HttpAnswer>;
+  /** Off as by a power cut. */
+  kill(machine: ShopMachine): Promise<void>;
+  start(machine: ShopMachine): Promise<void>;
+  /** Asks the guest first. */
+  restart(machine: ShopMachine): Promise<void>;
   /** Whether something accepts connections. */
   isOpen(machine: ShopMachine, port: number): Promise<boolean>;
   stop(): Promise<void>;
@@ -146,11 +151,24 @@ export async function startShop(): Promise<Shop> {
     return fabric.reach(ctx(), { segment: segments[name].name, address: m.addresses[name]!, port });
   };
 
+  async function start(m: ShopMachine): Promise<void> {
+    await m.provider.machineStart(ctx(), m.spec);
+    await ready(m);
+  }
+
+  const ready = (m: ShopMachine) => until(`${m.spec.hostname} answers`, async () => (await run(m, ["/bin/true"])).exitCode === 0);
+
   return {
     site,
     fabric,
     machine,
-    ready: (m) => until(`${m.spec.hostname} answers`, async () => (await run(m, ["/bin/true"])).exitCode === 0),
+    start,
+    ready,
+    kill: (m) => m.provider.machineStop(ctx(), m.spec, { graceMs: 0 }),
+    async restart(m) {
+      await m.provider.machineStop(ctx(), m.spec, { graceMs: 30_000 });
+      await start(m);
+    },
     run,
     shell: async (m, script) => (await run(m, ["/bin/sh", "-c", script])).stdout,
     tryApply,
