@@ -72,7 +72,8 @@ function grow(facts: PlanFacts, vapp: VappOfPlan, rendered: RenderedVapp, create
     return [apply, step("health.wait", name, `Wait until ${name} is healthy`, { machine: name }, [apply.id])];
   });
   const up = created.map((machine) => settled(machine));
-  const syncs = contextSyncs(vapp.machines, up);
+  const balancing = new Set(created.flatMap((machine) => balancersOf(vapp.blueprint, vapp.machines, machine.tier)));
+  const balancers = vapp.machines.filter(({ name }) => balancing.has(name));
   const joins = created.flatMap((machine) =>
     balancersOf(vapp.blueprint, vapp.machines, machine.tier).map((balancer) =>
       step("balancer.join", `${balancer}/${machine.name}`, `Send requests to ${machine.name}`, { balancer, member: machine.name }, [
@@ -81,6 +82,9 @@ function grow(facts: PlanFacts, vapp: VappOfPlan, rendered: RenderedVapp, create
       ]),
     ),
   );
+  // First those that send requests to the new machines; the others can wait until they do, and would only slow them down.
+  const others = vapp.machines.filter(({ name }) => !balancing.has(name));
+  const syncs = [...contextSyncs(balancers, up), ...contextSyncs(others, [...up, ...joins.map(({ id }) => id)])];
   const exposures = rendered.exposures
     .filter(({ machine }) => created.some(({ name }) => name === machine))
     .map((exposure) => {
