@@ -26,6 +26,19 @@ export interface LibvirtSite {
   stop(): Promise<void>;
 }
 
+/** For a libvirtd that listens with TLS, on its standard port of all addresses, reached from the host by a link of two addresses. */
+export interface LibvirtSiteTls {
+  /** PEM of the server, and of the authority whose clients are let in. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Distinguished names that are let in. */
+  readonly allowed: readonly string[];
+  /** Addresses of the site, of the same /29, in front of the host's. */
+  readonly addresses: readonly string[];
+  readonly hostAddress: string;
+}
+
 const qemuConf = `user="root"
 group="root"
 dynamic_ownership=0
@@ -37,10 +50,17 @@ vnc_listen="127.0.0.1"
 cgroup_controllers=[]
 `;
 
-const libvirtdConf = (dir: string) => `auth_unix_rw="none"
+const tlsConf = (dir: string, { allowed }: LibvirtSiteTls) => `listen_tls=1
+auth_tls="none"
+ca_file="${dir}/tls/ca.pem"
+cert_file="${dir}/tls/server.pem"
+key_file="${dir}/tls/server.key"
+tls_allowed_dn_list=[${allowed.map((name) => `"${name}"`).join(", ")}]`;
+
+const libvirtdConf = (dir: string, tls: LibvirtSiteTls | null) => `auth_unix_rw="none"
 auth_unix_ro="none"
 unix_sock_dir="${dir}/run"
-listen_tls=0
+${tls === null ? "listen_tls=0" : tlsConf(dir, tls)}
 host_uuid="${randomUUID()}"
 log_level=3
 log_outputs="3:file:${dir}/log/libvirtd.log"
@@ -67,11 +87,30 @@ touch "$1/ready"
 # Process 1 of the namespace: reaps what is orphaned in it.
 while :; do sleep 1 & wait; done`;
 
-export async function libvirtSiteStart(): Promise<LibvirtSite> {
+async function tlsFiles(dir: string, { ca, cert, key }: LibvirtSiteTls): Promise<void> {
+  await mkdir(join(dir, "tls"));
+  for (const [name, text] of Object.entries({ "ca.pem": ca, "server.pem": cert, "server.key": key })) {
+    await writeFile(join(dir, "tls", name), text);
+  }
+}
+
+/** Goes away with the namespace. */
+async function hostLink(inner: string, { addresses, hostAddress }: LibvirtSiteTls): Promise<void> {
+  const name = `lv${randomUUID().slice(0, 8)}`;
+  await exec("ip", ["link", "add", name, "type", "veth", "peer", "name", "host", "netns", inner]);
+  await exec("ip", ["address", "add", `${hostAddress}/29`, "dev", name]);
+  await exec("ip", ["link", "set", name, "up"]);
+  const inside = (...args: string[]) => exec("nsenter", ["-t", inner, "-n", "ip", ...args]);
+  for (const address of addresses) await inside("address", "add", `${address}/29`, "dev", "host");
+  await inside("link", "set", "host", "up");
+}
+
+export async function libvirtSiteStart(tls: LibvirtSiteTls | null = null): Promise<LibvirtSite> {
   const dir = await mkdtemp(join(tmpdir(), "libvirt-site-"));
   for (const name of ["etc", "lib", "run", "log", "cache", "pool"]) await mkdir(join(dir, name));
   await writeFile(join(dir, "etc/qemu.conf"), qemuConf);
-  await writeFile(join(dir, "etc/libvirtd.conf"), libvirtdConf(dir));
+  await writeFile(join(dir, "etc/libvirtd.conf"), libvirtdConf(dir, tls));
+  if (tls !== null) await tlsFiles(dir, tls);
   await writeFile(join(dir, "empty"), "");
   const extended = async (file: string, line: string) => `${(await readFile(file, "utf8")).trimEnd()}\n${line}\n`;
   await writeFile(join(dir, "passwd"), await extended("/etc/passwd", "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin"));
@@ -82,6 +121,7 @@ export async function libvirtSiteStart(): Promise<LibvirtSite> {
   });
   await waitFor("the holder of the namespaces", () => exists(join(dir, "ready")), holder);
   const inner = (await readFile(`/proc/${holder.pid}/task/${holder.pid}/children`, "utf8")).trim();
+  if (tls !== null) await hostLink(inner, tls);
   const enter = ["-t", inner, "-n", "-m", "-u", "-p"];
   const socket = join(dir, "run/libvirt-sock");
   const run = async (file: string, ...args: string[]) => (await exec("nsenter", [...enter, file, ...args])).stdout;
@@ -90,7 +130,8 @@ export async function libvirtSiteStart(): Promise<LibvirtSite> {
 
   async function daemonStart(): Promise<void> {
     await rm(socket, { force: true });
-    daemon = spawn("nsenter", [...enter, "libvirtd", "-f", `${dir}/etc/libvirtd.conf`, "-p", `${dir}/run/libvirtd.pid`], {
+    const listen = tls === null ? [] : ["-l"];
+    daemon = spawn("nsenter", [...enter, "libvirtd", ...listen, "-f", `${dir}/etc/libvirtd.conf`, "-p", `${dir}/run/libvirtd.pid`], {
       stdio: "ignore",
     });
     await waitFor("libvirtd", () => exists(socket), daemon);

@@ -2,27 +2,18 @@
  * One endpoint as the operations of this folder see it: its connections by purpose, its pool, and what it can run. Nothing is kept that is
  * not at the endpoint, except the connections and, for as long as a connection lives, what was learned about the hypervisor.
  */
-import { z } from "zod";
 import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import { LibvirtClient } from "#providers/libvirt/client.ts";
+import type { LibvirtConfig } from "#providers/libvirt/config.ts";
+import { connectorOf, type Connector } from "#providers/libvirt/connector.ts";
 import type { Platform } from "#providers/libvirt/domain-xml.ts";
 import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
 import { platformFind } from "#providers/libvirt/platform.ts";
 import type { PoolHandle } from "#providers/libvirt/protocol.ts";
 import type { RpcConnection } from "#providers/libvirt/rpc.ts";
-import { openConnection, SharedConnection, unixConnector } from "#providers/libvirt/session.ts";
+import { openConnection, SharedConnection } from "#providers/libvirt/session.ts";
 import { buildPoolXml, poolPathOf } from "#providers/libvirt/volume-xml.ts";
-
-export const libvirtConfigSchema = z.strictObject({
-  /** Path of libvirtd's read-write socket. */
-  socket: z.string().startsWith("/"),
-  /** libvirt's name of the hypervisor driver. */
-  uri: z.string().default("qemu:///system"),
-  /** A folder pool that is made when it is missing; `path` is on the endpoint's host. */
-  pool: z.strictObject({ name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/), path: z.string().startsWith("/") }),
-});
-export type LibvirtConfig = z.infer<typeof libvirtConfigSchema>;
 
 /** Opening runs without a caller, because the connection is shared. */
 const openLimitMs = 90_000;
@@ -32,12 +23,14 @@ const poolStartPauseMs = 50;
 
 export class LibvirtEndpoint {
   readonly #config: LibvirtConfig;
+  readonly #connector: Connector;
   readonly #calls: SharedConnection;
   readonly #channel: SharedConnection;
   readonly #platforms = new WeakMap<RpcConnection, Promise<Platform>>();
 
   constructor(config: LibvirtConfig) {
     this.#config = config;
+    this.#connector = connectorOf(config.transport);
     this.#calls = new SharedConnection(() => this.#open(AbortSignal.timeout(openLimitMs)));
     this.#channel = new SharedConnection(() => this.#open(AbortSignal.timeout(openLimitMs)));
   }
@@ -57,6 +50,11 @@ export class LibvirtEndpoint {
     return new LibvirtClient(await this.#open(ctx.signal), ctx);
   }
 
+  /** Opened with reading rights only: nothing is made, started or probed. */
+  get readOnly(): boolean {
+    return this.#config.readOnly;
+  }
+
   async platform(ctx: CallContext): Promise<Platform> {
     const client = await this.client(ctx);
     const known = this.#platforms.get(client.connection);
@@ -69,6 +67,7 @@ export class LibvirtEndpoint {
 
   /** The pool, made and started when it is not. */
   async pool(ctx: CallContext, client: LibvirtClient): Promise<PoolHandle> {
+    if (this.#config.pool === null) throw new AppError("capability_missing", "the endpoint is configured without a pool for disks");
     const { name, path } = this.#config.pool;
     const pool = (await client.poolLookup(name)) ?? (await poolDefine(client, name, path));
     const found = poolPathOf(await client.poolXml(pool));
@@ -88,9 +87,11 @@ export class LibvirtEndpoint {
     return pool;
   }
 
-  /** Null when the pool was never made: then there are no volumes either. */
+  /** Null when the pool was never made: then there are no volumes either. With reading rights only, also when it is not started. */
   async poolIfMade(ctx: CallContext, client: LibvirtClient): Promise<PoolHandle | null> {
-    return (await client.poolLookup(this.#config.pool.name)) === null ? null : this.pool(ctx, client);
+    const made = this.#config.pool === null ? null : await client.poolLookup(this.#config.pool.name);
+    if (made === null || !this.#config.readOnly) return made === null ? null : this.pool(ctx, client);
+    return (await client.poolIsActive(made)) ? made : null;
   }
 
   close(): void {
@@ -99,7 +100,7 @@ export class LibvirtEndpoint {
   }
 
   #open(signal: AbortSignal): Promise<RpcConnection> {
-    return openConnection(unixConnector(this.#config.socket), this.#config.uri, signal);
+    return openConnection(this.#connector, this.#config, signal);
   }
 }
 

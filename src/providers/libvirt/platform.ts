@@ -33,7 +33,8 @@ export async function platformFind(endpoint: LibvirtEndpoint, ctx: CallContext):
       .at("arch")
       ?.all("domain")
       .some((domain) => domain.attribute("type") === "kvm") === true;
-  const kvm = listed && (await guestRuns(endpoint, ctx, "kvm", { architecture, emulator }));
+  // With reading rights nothing can be started: what the endpoint says of itself is then all there is.
+  const kvm = listed && (endpoint.readOnly || (await guestRuns(endpoint, ctx, "kvm", { architecture, emulator })));
   return { architecture, emulator, accelerator: kvm ? "kvm" : "tcg" };
 }
 

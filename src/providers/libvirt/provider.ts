@@ -9,8 +9,9 @@ import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import type { Provider, ProviderCapabilities, ProviderFactory } from "#provider/contract.ts";
 import { channelRun } from "#providers/libvirt/channel.ts";
+import { libvirtConfigSchema } from "#providers/libvirt/config.ts";
 import { consoleOpen } from "#providers/libvirt/console.ts";
-import { LibvirtEndpoint, libvirtConfigSchema } from "#providers/libvirt/endpoint.ts";
+import { LibvirtEndpoint } from "#providers/libvirt/endpoint.ts";
 import { translated } from "#providers/libvirt/failure.ts";
 import { imageEnsure, imageList, imageRemove } from "#providers/libvirt/image.ts";
 import { machineEnsure, machineList, machineObserve, machineRemove } from "#providers/libvirt/machine.ts";
@@ -35,6 +36,7 @@ export const libvirtCapabilities: ProviderCapabilities = {
 export const libvirtFactory: ProviderFactory = {
   kind: "libvirt",
   open: (config) => providerOf(new LibvirtEndpoint(libvirtConfigSchema.parse(config))),
+  readOnly: (config) => ({ ...(config as object), readOnly: true }),
 };
 
 const missing = (what: string): Promise<never> => Promise.reject(new AppError("capability_missing", `this endpoint cannot ${what}`));

@@ -1,11 +1,10 @@
 /**
  * Opens connections to one libvirtd and keeps shared ones. A shared connection is opened by the first call that needs it, and again by
- * the first call after it was lost; nothing is retried. TCP and TLS are further `Connector`s: everything above sees a byte stream.
+ * the first call after it was lost; nothing is retried.
  */
-import { connect as connectSocket } from "node:net";
-import type { Duplex } from "node:stream";
 import { AppError } from "#domain/error.ts";
 import { XdrWriter } from "#lib/xdr.ts";
+import type { Connector } from "#providers/libvirt/connector.ts";
 import { translated } from "#providers/libvirt/failure.ts";
 import { procedure, remoteProgram } from "#providers/libvirt/protocol.ts";
 import { RpcConnection } from "#providers/libvirt/rpc.ts";
@@ -13,33 +12,29 @@ import { RpcConnection } from "#providers/libvirt/rpc.ts";
 /** libvirtd probes QEMU before its first answer: up to 8 s with an empty cache on an idle machine. */
 const openTimeoutMs = 60_000;
 const authNone = 0;
-
-export type Connector = () => Promise<Duplex>;
-
-export function unixConnector(socketPath: string): Connector {
-  return () =>
-    new Promise((resolve, reject) => {
-      const socket = connectSocket(socketPath);
-      socket.once("connect", () => {
-        socket.removeAllListeners("error");
-        resolve(socket);
-      });
-      socket.once("error", (cause) =>
-        reject(new AppError("endpoint_unreachable", "the endpoint cannot be reached", { cause, internal: cause.message })),
-      );
-    });
-}
+/** `VIR_CONNECT_RO`. */
+const readOnlyFlag = 1;
 
 /** A connection of one's own, ready for calls. The caller closes it. */
-export async function openConnection(connector: Connector, uri: string, signal: AbortSignal): Promise<RpcConnection> {
-  const connection = new RpcConnection(await connector());
+export async function openConnection(
+  connector: Connector,
+  { driver, readOnly }: { readonly driver: string; readonly readOnly: boolean },
+  signal: AbortSignal,
+): Promise<RpcConnection> {
+  const connection = new RpcConnection(await connector(signal));
   try {
     const call = (number: number, payload: Buffer) =>
       connection.call({ program: remoteProgram, procedure: number, payload, timeoutMs: openTimeoutMs, signal });
     await translated("open a connection", async () => {
       const methods = (await call(procedure.authList, Buffer.alloc(0))).array((reader) => reader.int());
       if (!methods.includes(authNone)) throw new AppError("endpoint_refused", "the endpoint wants a login, which is not configured");
-      await call(procedure.connectOpen, new XdrWriter().optionalString(uri).uint(0).toBuffer());
+      await call(
+        procedure.connectOpen,
+        new XdrWriter()
+          .optionalString(driver)
+          .uint(readOnly ? readOnlyFlag : 0)
+          .toBuffer(),
+      );
     });
     return connection;
   } catch (error) {
