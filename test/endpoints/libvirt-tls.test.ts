@@ -89,7 +89,7 @@ describe("a client that libvirtd lets in", { timeout: 180_000 }, () => {
     const reading = libvirtFactory.open(libvirtFactory.readOnly!(config));
     opened.push(reading);
     expect(await reading.describe(callContext())).toMatchObject({ host: "libvirt-test" });
-    expect((await reading.machineList(callContext())).map(({ name }) => name)).toEqual([spec.name]);
+    expect((await reading.inventory(callContext())).map(({ name }) => name)).toEqual([spec.name]);
     await expect(reading.machineStart(callContext(), spec)).rejects.toMatchObject({ code: "endpoint_refused" });
     await expect(reading.machineRemove(callContext(), spec)).rejects.toMatchObject({ code: "endpoint_refused" });
     expect(await managing.machineObserve(callContext(), spec)).toMatchObject({ power: "stopped" });

@@ -204,6 +204,13 @@ export class LibvirtClient {
     );
   }
 
+  /** Also of pools that we know nothing of; null when no pool has it. */
+  volumeAt(path: string): Promise<VolumeHandle | null> {
+    return orNull(libvirtCode.noStorageVolume, async () =>
+      readVolume(await this.#call(procedure.storageVolLookupByPath, new XdrWriter().string(path))),
+    );
+  }
+
   async volumeXml(volume: VolumeHandle): Promise<string> {
     return (await this.#call(procedure.storageVolGetXmlDesc, writeVolume(new XdrWriter(), volume).uint(0))).string();
   }

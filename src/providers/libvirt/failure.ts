@@ -7,6 +7,7 @@ export const libvirtCode = {
   internalError: 1,
   noSupport: 3,
   operationFailed: 9,
+  systemError: 38,
   noDomain: 42,
   noStoragePool: 49,
   noStorageVolume: 50,

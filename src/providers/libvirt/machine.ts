@@ -69,7 +69,8 @@ export async function machineObserve(client: LibvirtClient, ref: MachineRef): Pr
   return found === null ? null : factsOf(client, found);
 }
 
-async function factsOf(client: LibvirtClient, { domain, description }: FoundMachine): Promise<MachineFacts | null> {
+/** Null when it went away meanwhile. */
+export async function factsOf(client: LibvirtClient, { domain, description }: FoundMachine): Promise<MachineFacts | null> {
   try {
     const { state, reason } = await client.domainState(domain);
     return machineFactsOf(description, powerOf(state, reason));

@@ -42,6 +42,7 @@ export const procedure = {
   storageVolCreateXml: 93,
   storageVolDelete: 94,
   storageVolLookupByName: 95,
+  storageVolLookupByPath: 97,
   storageVolGetXmlDesc: 99,
   storageVolGetPath: 100,
   storagePoolIsActive: 154,

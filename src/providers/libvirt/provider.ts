@@ -14,6 +14,7 @@ import { consoleOpen } from "#providers/libvirt/console.ts";
 import { LibvirtEndpoint } from "#providers/libvirt/endpoint.ts";
 import { translated } from "#providers/libvirt/failure.ts";
 import { imageEnsure, imageList, imageRemove } from "#providers/libvirt/image.ts";
+import { inventory } from "#providers/libvirt/inventory.ts";
 import { machineEnsure, machineList, machineObserve, machineRemove } from "#providers/libvirt/machine.ts";
 import { endpointDescribe } from "#providers/libvirt/platform.ts";
 import { machineStart, machineStop } from "#providers/libvirt/power.ts";
@@ -61,7 +62,7 @@ function providerOf(endpoint: LibvirtEndpoint): Provider {
     snapshotRevert: () => missing("keep snapshots"),
     snapshotRemove: () => missing("keep snapshots"),
     snapshotList: () => missing("keep snapshots"),
-    inventory: () => missing("tell where machines come from"),
+    inventory: (ctx) => translated("list everybody's machines", async () => inventory(await client(ctx))),
     channelRun: (ctx, ref, command) =>
       translated("run a command in the guest", async () => channelRun(await endpoint.channelClient(ctx), ctx, ref, command)),
     consoleOpen: (ctx, ref) => translated("open the console", () => consoleOpen(endpoint, ctx, ref)),

@@ -40,8 +40,12 @@ export class XmlElement {
     return this.#children.map((child) => (isRecord(child) && textKey in child ? String(child[textKey]) : "")).join("");
   }
 
+  get children(): XmlElement[] {
+    return elementsOf(this.#children);
+  }
+
   all(name: string): XmlElement[] {
-    return elementsOf(this.#children).filter((child) => child.name === name);
+    return this.children.filter((child) => child.name === name);
   }
 
   /** First element at a path like `devices/emulator`. */
