@@ -73,10 +73,13 @@ function sshOptions({ key, hosts, alias, proxy }: { key: string; hosts: string; 
   return ["-F", "none", ...Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`])];
 }
 
-/** This program once more. ssh gives it to a shell, and reads percent signs itself. */
+/** This program once more. ssh gives it to a shell, with `exec` before it, and reads percent signs itself. */
 function proxyCommand(vapp: string, machine: string, port: number): string {
   const program = [process.execPath, ...process.execArgv, process.argv[1] ?? "strat", "vapp", "tunnel", vapp, machine, String(port)];
-  return `exec ${program.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ")}`.replaceAll("%", "%%");
+  return program
+    .map((word) => `'${word.replaceAll("'", `'\\''`)}'`)
+    .join(" ")
+    .replaceAll("%", "%%");
 }
 
 /** Its exit code; as a shell says it when a signal ended it. */
