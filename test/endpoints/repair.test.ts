@@ -195,7 +195,6 @@ const hangs: readonly Deed[] = [
     fact: isUnhealthy,
     act: ({ external_name }) => inEdge(external_name, "killall -STOP httpd"),
   },
-  { what: "a QEMU that hangs", machine: "node-0", fact: isUnhealthy, act: ({ external_name }) => signalGuest("STOP", external_name) },
 ];
 
 /** Hurts, waits for fact and repair, and holds both against what must be. */
