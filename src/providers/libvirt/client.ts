@@ -4,17 +4,21 @@ import { XdrWriter, type XdrReader } from "#lib/xdr.ts";
 import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
 import {
   procedure,
-  qemuAgentCommand,
+  affectLive,
+  qemuProcedure,
   qemuProgram,
   readDomain,
   readPool,
+  readSnapshot,
   readVolume,
   remoteProgram,
   writeDomain,
   writePool,
+  writeSnapshot,
   writeVolume,
   type DomainHandle,
   type PoolHandle,
+  type SnapshotHandle,
   type VolumeHandle,
 } from "#providers/libvirt/protocol.ts";
 import type { RpcConnection, RpcStream, StreamListener } from "#providers/libvirt/rpc.ts";
@@ -116,6 +120,89 @@ export class LibvirtClient {
     await this.#call(procedure.domainResume, writeDomain(new XdrWriter(), domain));
   }
 
+  async domainSuspend(domain: DomainHandle): Promise<void> {
+    await this.#call(procedure.domainSuspend, writeDomain(new XdrWriter(), domain));
+  }
+
+  /** The definition that counts at the next start. */
+  async domainXmlInactive(domain: DomainHandle): Promise<string> {
+    return (await this.#call(procedure.domainGetXmlDesc, writeDomain(new XdrWriter(), domain).uint(2))).string();
+  }
+
+  /** To the running machine; its definition is another matter. */
+  async deviceAttachLive(domain: DomainHandle, xml: string): Promise<void> {
+    await this.#call(procedure.domainAttachDeviceFlags, writeDomain(new XdrWriter(), domain).string(xml).uint(affectLive));
+  }
+
+  /** What may be changed of a device that is there, like the bridge of a NIC. */
+  async deviceUpdateLive(domain: DomainHandle, xml: string): Promise<void> {
+    await this.#call(procedure.domainUpdateDeviceFlags, writeDomain(new XdrWriter(), domain).string(xml).uint(affectLive));
+  }
+
+  /** Within what the machine was started with: the guest gives memory back or gets it back. */
+  async memorySetLive(domain: DomainHandle, memoryMiB: number): Promise<void> {
+    const payload = writeDomain(new XdrWriter(), domain)
+      .uhyper(BigInt(memoryMiB) * 1024n)
+      .uint(affectLive);
+    await this.#call(procedure.domainSetMemoryFlags, payload);
+  }
+
+  async vcpusSetLive(domain: DomainHandle, vcpus: number): Promise<void> {
+    await this.#call(procedure.domainSetVcpusFlags, writeDomain(new XdrWriter(), domain).uint(vcpus).uint(affectLive));
+  }
+
+  /** Size of a disk as the guest sees it, of a running machine or from its file. Named by target. */
+  async blockBytes(domain: DomainHandle, target: string): Promise<bigint> {
+    const reply = await this.#call(procedure.domainGetBlockInfo, writeDomain(new XdrWriter(), domain).string(target).uint(0));
+    reply.uhyper(); // Allocation.
+    return reply.uhyper();
+  }
+
+  /** Grows the disk a running domain has under this target or path; the guest is told. */
+  async blockResize(domain: DomainHandle, disk: string, bytes: bigint): Promise<void> {
+    await this.#call(procedure.domainBlockResize, writeDomain(new XdrWriter(), domain).string(disk).uhyper(bytes).uint(1));
+  }
+
+  /** One command of QEMU's own monitor, as JSON text; for what libvirt has no call for. */
+  async monitorCommand(domain: DomainHandle, command: string): Promise<string> {
+    const payload = writeDomain(new XdrWriter(), domain).string(command).uint(0).toBuffer();
+    const request = {
+      program: qemuProgram,
+      procedure: qemuProcedure.monitorCommand,
+      payload,
+      timeoutMs: callTimeoutMs,
+      signal: this.#signal,
+    };
+    return (await this.#connection.call(request)).string();
+  }
+
+  async snapshotList(domain: DomainHandle): Promise<SnapshotHandle[]> {
+    const payload = writeDomain(new XdrWriter(), domain).int(1).uint(0);
+    return (await this.#call(procedure.domainListAllSnapshots, payload)).array(readSnapshot);
+  }
+
+  async snapshotXml(snapshot: SnapshotHandle): Promise<string> {
+    return (await this.#call(procedure.domainSnapshotGetXmlDesc, writeSnapshot(new XdrWriter(), snapshot).uint(0))).string();
+  }
+
+  async snapshotCreate(domain: DomainHandle, xml: string): Promise<void> {
+    await this.#call(procedure.domainSnapshotCreateXml, writeDomain(new XdrWriter(), domain).string(xml).uint(0), slowCallTimeoutMs);
+  }
+
+  /** Tells libvirt of a snapshot that is there, or anew of one it knows (flag 1). */
+  async snapshotRedefine(domain: DomainHandle, xml: string): Promise<void> {
+    await this.#call(procedure.domainSnapshotCreateXml, writeDomain(new XdrWriter(), domain).string(xml).uint(1));
+  }
+
+  /** Also when the definition was changed since (flag 4). */
+  async snapshotRevert(snapshot: SnapshotHandle): Promise<void> {
+    await this.#call(procedure.domainSnapshotRevert, writeSnapshot(new XdrWriter(), snapshot).uint(4), slowCallTimeoutMs);
+  }
+
+  async snapshotDelete(snapshot: SnapshotHandle): Promise<void> {
+    await this.#call(procedure.domainSnapshotDelete, writeSnapshot(new XdrWriter(), snapshot).uint(0), slowCallTimeoutMs);
+  }
+
   async domainWakeup(domain: DomainHandle): Promise<void> {
     await this.#call(procedure.domainPmWakeup, writeDomain(new XdrWriter(), domain).uint(0));
   }
@@ -139,7 +226,7 @@ export class LibvirtClient {
     const payload = writeDomain(new XdrWriter(), domain).string(command).int(timeoutSeconds).uint(0).toBuffer();
     const reply = await this.#connection.call({
       program: qemuProgram,
-      procedure: qemuAgentCommand,
+      procedure: qemuProcedure.agentCommand,
       payload,
       timeoutMs: callTimeoutMs,
       signal: this.#signal,
@@ -209,6 +296,10 @@ export class LibvirtClient {
     return orNull(libvirtCode.noStorageVolume, async () =>
       readVolume(await this.#call(procedure.storageVolLookupByPath, new XdrWriter().string(path))),
     );
+  }
+
+  async volumeResize(volume: VolumeHandle, bytes: bigint): Promise<void> {
+    await this.#call(procedure.storageVolResize, writeVolume(new XdrWriter(), volume).uhyper(bytes).uint(0), slowCallTimeoutMs);
   }
 
   async volumeXml(volume: VolumeHandle): Promise<string> {

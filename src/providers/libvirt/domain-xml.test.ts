@@ -17,7 +17,14 @@ import { machineEventOf } from "#providers/libvirt/watch.ts";
 import { escapeXml, parseXml } from "#providers/libvirt/xml.ts";
 
 const platform = { architecture: "x86_64", emulator: "/usr/bin/qemu", accelerator: "tcg" } as const;
-const disks = { diskPath: "/pool/a.disk", seedPath: "/pool/a.seed" };
+const disks = {
+  diskPath: "/pool/a.disk",
+  seedPath: "/pool/a.seed",
+  volumes: [
+    { name: "data", path: "/pool/a.data" },
+    { name: "log", path: "/pool/a.log" },
+  ],
+};
 /** What XML can hold: no control characters. */
 const xmlText = fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 20 }).filter((text) => text.trim() === text && text !== "");
 
@@ -49,8 +56,16 @@ test("what is built is read back", () => {
       const read = parseDomainXml(buildDomainXml(one, disks, platform));
       const { name, owner, vcpus, memoryMiB } = one;
       const nics = one.nics.map(({ mac, attachment }) => ({ mac, attachment }));
-      expect(read).toEqual({ name, uuid: owner.object, owner, vcpus, memoryMiB, nics, diskPaths: [disks.diskPath, disks.seedPath] });
-      expect(machineFactsOf(read, "stopped")).toEqual({
+      expect(read).toEqual({
+        ...{ name, uuid: owner.object, owner, vcpus, vcpusMax: vcpus, memoryMiB, memoryMaxMiB: memoryMiB, nics, isReduced: false },
+        disks: [
+          { path: disks.diskPath, target: "vda", serial: null, readOnly: false },
+          { path: disks.seedPath, target: "vdb", serial: null, readOnly: true },
+          { path: "/pool/a.data", target: "vdc", serial: "data", readOnly: false },
+          { path: "/pool/a.log", target: "vdd", serial: "log", readOnly: false },
+        ],
+      });
+      expect(machineFactsOf(read, "stopped", [])).toEqual({
         name,
         owner,
         kind: "vm",
@@ -78,7 +93,7 @@ test("a definition of somebody else has no owner; an incomplete mark is none", (
     parseDomainXml(
       `<domain type='qemu'><name>x</name><uuid>u</uuid><metadata>${metadata}</metadata><memory unit='GiB'>2</memory><vcpu current='2'>4</vcpu><devices/></domain>`,
     );
-  expect(foreign("")).toMatchObject({ owner: null, memoryMiB: 2048, vcpus: 2, nics: [], diskPaths: [] });
+  expect(foreign("")).toMatchObject({ owner: null, memoryMiB: 2048, vcpus: 2, nics: [], disks: [] });
   expect(foreign("<stratiform:owner xmlns:stratiform='urn:stratiform:owner:1' installation='i' vapp='v'/>").owner).toBeNull();
 });
 

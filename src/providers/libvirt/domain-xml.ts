@@ -6,7 +6,7 @@
  * own, because the default one lacks what current distributions require.
  */
 import type { OwnerMark } from "#domain/owner.ts";
-import type { MachineFacts, MachinePower, MachineSpec, NicSpec } from "#provider/contract.ts";
+import type { MachineFacts, MachinePower, MachineSpec, NicSpec, VolumeSpec } from "#provider/contract.ts";
 import { domainState, shutoffReasonCrashed } from "#providers/libvirt/protocol.ts";
 import { escapeXml, parseXml, type XmlElement } from "#providers/libvirt/xml.ts";
 
@@ -23,6 +23,13 @@ export interface Platform {
 export interface DomainDisks {
   readonly diskPath: string;
   readonly seedPath: string;
+  /** Data volumes, in the order of their targets. */
+  readonly volumes: readonly NamedFile[];
+}
+
+export interface NamedFile {
+  readonly name: string;
+  readonly path: string;
 }
 
 export function domainTypeOf(accelerator: Platform["accelerator"]): "kvm" | "qemu" {
@@ -53,7 +60,9 @@ export function buildDomainXml(spec: MachineSpec, disks: DomainDisks, platform: 
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/><source file='${escapeXml(disks.seedPath)}'/><target dev='vdb' bus='virtio'/><readonly/>
     </disk>
+    ${disks.volumes.map((volume, index) => dataDiskXml(volume, dataTargets[index] ?? "")).join("\n    ")}
     <controller type='usb' model='none'/>
+    ${portsXml(disks.volumes.length + spec.nics.length)}
     ${spec.nics.map(nicXml).join("\n    ")}
     <serial type='pty'><target port='0'/></serial>
     <console type='pty'><target type='serial' port='0'/></console>
@@ -71,39 +80,103 @@ function cpuXml(accelerator: Platform["accelerator"]): string {
   return "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>Nehalem</model></cpu>";
 }
 
-function nicXml(nic: NicSpec): string {
-  return `<interface type='bridge'><mac address='${escapeXml(nic.mac)}'/><source bridge='${escapeXml(nic.attachment)}'/><model type='virtio'/><rom enabled='no'/></interface>`;
+/** Each virtio device sits in a port of its own: disk, seed, agent, balloon, random numbers, and one for each NIC and volume. */
+const devicesAlways = 5;
+/** Devices are plugged into a running machine only where a port is free. A port costs the firmware 10 ms under software emulation. */
+const portsSpare = 6;
+
+function portsXml(devices: number): string {
+  return (
+    "<controller type='pci' model='pcie-root'/>" +
+    "<controller type='pci' model='pcie-root-port'/>".repeat(devicesAlways + devices + portsSpare)
+  );
 }
 
-/** A definition, as far as we compare or report it. */
+/** vda is the system, vdb the seed. */
+const dataTargets = Array.from("cdefghijklmnopqrstuvwxyz", (letter) => `vd${letter}`);
+
+/** The guest finds it by its serial number: targets may move. */
+export function dataDiskXml({ name, path }: NamedFile, target: string): string {
+  return `<disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${target}' bus='virtio'/><serial>${escapeXml(name)}</serial></disk>`;
+}
+
+/** The first target that no disk of the domain has; null when there is no more. */
+export function freeTarget(taken: readonly string[]): string | null {
+  return dataTargets.find((target) => !taken.includes(target)) ?? null;
+}
+
+/** The alias keeps the order of NICs in mind: a lost one comes back as the last. */
+export function nicXml(nic: NicSpec): string {
+  return `<interface type='bridge'><mac address='${escapeXml(nic.mac)}'/><source bridge='${escapeXml(nic.attachment)}'/><model type='virtio'/><alias name='${aliasPrefix}${escapeXml(nic.name)}'/><rom enabled='no'/></interface>`;
+}
+
+/** libvirt leaves names alone that begin so. */
+const aliasPrefix = "ua-";
+
+/** A definition, or a running machine, as far as we compare or report it. */
 export interface DomainDescription {
   readonly name: string;
   readonly uuid: string;
   readonly owner: OwnerMark | null;
+  /** vCPUs that are plugged in, out of those that could be. */
   readonly vcpus: number;
+  readonly vcpusMax: number;
+  /** What the guest has now, out of what it was started with: somebody may have taken some with its balloon. */
   readonly memoryMiB: number;
+  readonly memoryMaxMiB: number;
   readonly nics: readonly { readonly mac: string; readonly attachment: string }[];
-  /** Files of its disks, in order. */
-  readonly diskPaths: readonly string[];
+  readonly disks: readonly DomainDisk[];
+  /** Its whole definition lies aside (aside.ts). */
+  readonly isReduced: boolean;
+}
+
+/** Of the metadata element that holds it. */
+export const asideElement = "stratiform-aside:definition";
+
+export interface DomainDisk {
+  readonly path: string;
+  readonly target: string;
+  readonly serial: string | null;
+  readonly readOnly: boolean;
 }
 
 export function parseDomainXml(text: string): DomainDescription {
   const domain = parseXml(text, "domain");
   const devices = domain.at("devices");
-  // Like `virsh dominfo`: vCPUs that are plugged in now, out of those that could be.
   const vcpu = domain.at("vcpu");
   return {
     name: domain.at("name")?.text ?? "",
     uuid: domain.at("uuid")?.text ?? "",
     owner: ownerOf(domain),
     vcpus: Number(vcpu?.attribute("current") ?? vcpu?.text ?? 0),
-    memoryMiB: memoryMiBOf(domain.at("memory")),
-    nics: (devices?.all("interface") ?? []).map((nic) => ({
-      mac: nic.at("mac")?.attribute("address") ?? "",
-      attachment: nic.at("source")?.attribute("bridge") ?? nic.at("source")?.attribute("network") ?? "",
-    })),
-    diskPaths: (devices?.all("disk") ?? []).flatMap((disk) => disk.at("source")?.attribute("file") ?? []),
+    vcpusMax: Number(vcpu?.text ?? 0),
+    memoryMiB: memoryMiBOf(domain.at("currentMemory") ?? domain.at("memory")),
+    memoryMaxMiB: memoryMiBOf(domain.at("memory")),
+    nics: (devices?.all("interface") ?? [])
+      .map((nic) => ({
+        alias: nic.at("alias")?.attribute("name") ?? "",
+        mac: nic.at("mac")?.attribute("address") ?? "",
+        attachment: nic.at("source")?.attribute("bridge") ?? nic.at("source")?.attribute("network") ?? "",
+      }))
+      .toSorted((a, b) => nicOrder(a.alias) - nicOrder(b.alias))
+      .map(({ mac, attachment }) => ({ mac, attachment })),
+    disks: (devices?.all("disk") ?? []).flatMap(diskOf),
+    isReduced: domain.at(`metadata/${asideElement}`) !== null,
   };
+}
+
+/** `ua-eth3` is 3; NICs of others stay in their order, behind ours. */
+function nicOrder(alias: string): number {
+  const number = alias.startsWith(aliasPrefix) ? /\d+$/.exec(alias)?.[0] : undefined;
+  return number === undefined ? Number.MAX_SAFE_INTEGER : Number(number);
+}
+
+/** Only what holds data: no drives for discs, nothing without a file or device. */
+function diskOf(disk: XmlElement): DomainDisk[] {
+  const path = disk.at("source")?.attribute("file") ?? disk.at("source")?.attribute("dev");
+  const target = disk.at("target")?.attribute("dev");
+  if (!path || !target || (disk.attribute("device") ?? "disk") !== "disk") return [];
+  return [{ path, target, serial: disk.at("serial")?.text ?? null, readOnly: disk.at("readonly") !== null }];
 }
 
 /** Null when the mark is missing or incomplete: then the domain is somebody else's. */
@@ -134,9 +207,9 @@ function memoryMiBOf(memory: XmlElement | null): number {
   return Math.round((Number(memory?.text ?? 0) * unit) / 1024 ** 2);
 }
 
-export function machineFactsOf(description: DomainDescription, power: MachinePower): MachineFacts {
+export function machineFactsOf(description: DomainDescription, power: MachinePower, volumes: readonly VolumeSpec[]): MachineFacts {
   const { name, owner, vcpus, memoryMiB, nics, uuid } = description;
-  return { name, owner, kind: "vm", power, vcpus, memoryMiB, nics, volumes: [], externalId: uuid };
+  return { name, owner, kind: "vm", power, vcpus, memoryMiB, nics, volumes, externalId: uuid };
 }
 
 /** A domain that is shutting down still runs. */

@@ -3,19 +3,32 @@ import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import type { MachineFacts, MachineRef } from "#provider/contract.ts";
 import type { LibvirtClient } from "#providers/libvirt/client.ts";
-import { machineFactsOf } from "#providers/libvirt/domain-xml.ts";
 import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
-import { domainDestroy, machineFind, machineGet } from "#providers/libvirt/machine.ts";
+import { domainDestroy, machineFactsGet, machineFind, machineGet } from "#providers/libvirt/machine.ts";
+import { machineWhole } from "#providers/libvirt/aside.ts";
 import { domainState, type DomainHandle } from "#providers/libvirt/protocol.ts";
 
 const stopPollMs = 100;
 
 export async function machineStart(client: LibvirtClient, ref: MachineRef): Promise<MachineFacts> {
-  const { domain } = await machineGet(client, ref);
+  const { domain } = await machineWhole(client, await machineGet(client, ref));
   await bringUp(client, domain);
-  // The definition of a running domain may differ from the one it was started with, so it is read again.
-  const { description } = await machineGet(client, ref);
-  return machineFactsOf(description, "running");
+  // A running machine may differ from its definition, so it is read again.
+  return { ...(await machineFactsGet(client, ref)), power: "running" };
+}
+
+export async function machinePause(client: LibvirtClient, ref: MachineRef): Promise<MachineFacts> {
+  const { domain } = await machineGet(client, ref);
+  try {
+    const { state } = await client.domainState(domain);
+    if (state === domainState.running || state === domainState.blocked) await client.domainSuspend(domain);
+  } catch (error) {
+    // Off since we looked, or paused by somebody else; the facts tell.
+    if (!isFailure(error, libvirtCode.operationInvalid)) throw error;
+  }
+  const facts = await machineFactsGet(client, ref);
+  if (facts.power === "paused") return facts;
+  throw new AppError("conflict", `the machine "${ref.name}" cannot be paused, because it does not run`);
 }
 
 async function bringUp(client: LibvirtClient, domain: DomainHandle): Promise<void> {

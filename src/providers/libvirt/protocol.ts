@@ -30,6 +30,7 @@ export const procedure = {
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
   domainResume: 28,
+  domainSuspend: 34,
   connectGetHostname: 59,
   authList: 66,
   storagePoolDefineXml: 77,
@@ -47,14 +48,26 @@ export const procedure = {
   storageVolGetPath: 100,
   storagePoolIsActive: 154,
   connectGetLibVersion: 157,
+  domainAttachDeviceFlags: 160,
+  domainUpdateDeviceFlags: 174,
+  domainSnapshotCreateXml: 185,
+  domainSnapshotGetXmlDesc: 186,
+  domainSnapshotRevert: 192,
+  domainSnapshotDelete: 193,
+  domainGetBlockInfo: 194,
+  domainSetVcpusFlags: 199,
   domainOpenConsole: 201,
+  domainSetMemoryFlags: 204,
   storageVolUpload: 208,
   domainGetState: 212,
   nodeGetMemoryStats: 228,
   domainUndefineFlags: 231,
+  domainBlockResize: 251,
   domainShutdownFlags: 258,
+  storageVolResize: 260,
   domainPmWakeup: 267,
   connectListAllDomains: 273,
+  domainListAllSnapshots: 274,
   storagePoolListAllVolumes: 282,
   domainEventCallbackRegister: 316,
   domainEventCallbackLifecycle: 318,
@@ -64,8 +77,8 @@ export const procedure = {
   storageVolGetInfoFlags: 378,
 } as const;
 
-/** Procedure of `qemuProgram`. */
-export const qemuAgentCommand = 3;
+/** Procedures of `qemuProgram`. */
+export const qemuProcedure = { monitorCommand: 1, agentCommand: 3 } as const;
 
 export interface MessageHeader {
   readonly lengthBytes: number;
@@ -108,6 +121,11 @@ export interface VolumeHandle {
   readonly key: string;
 }
 
+export interface SnapshotHandle {
+  readonly name: string;
+  readonly domain: DomainHandle;
+}
+
 export const readDomain = (reader: XdrReader): DomainHandle => ({ name: reader.string(), uuid: reader.opaque(16), id: reader.int() });
 export const writeDomain = (writer: XdrWriter, domain: DomainHandle): XdrWriter =>
   writer.string(domain.name).opaque(domain.uuid).int(domain.id);
@@ -117,6 +135,12 @@ export const readVolume = (reader: XdrReader): VolumeHandle => ({ pool: reader.s
 export const writeVolume = (writer: XdrWriter, volume: VolumeHandle): XdrWriter =>
   writer.string(volume.pool).string(volume.name).string(volume.key);
 
+export const readSnapshot = (reader: XdrReader): SnapshotHandle => ({ name: reader.string(), domain: readDomain(reader) });
+export const writeSnapshot = (writer: XdrWriter, snapshot: SnapshotHandle): XdrWriter =>
+  writeDomain(writer.string(snapshot.name), snapshot.domain);
+
+/** `virDomainModificationImpact`: the running machine, not its definition. */
+export const affectLive = 1;
 /** `virDomainState`. */
 export const domainState = { nostate: 0, running: 1, blocked: 2, paused: 3, shutdown: 4, shutoff: 5, crashed: 6, pmsuspended: 7 } as const;
 /** `virDomainShutoffReason`: only the one that says that nobody wanted it. */

@@ -6,18 +6,19 @@
  * platform.ts) and gives libvirt's errors our codes. It is no place for decisions.
  */
 import type { CallContext } from "#domain/context.ts";
-import { AppError } from "#domain/error.ts";
 import type { Provider, ProviderCapabilities, ProviderFactory } from "#provider/contract.ts";
 import { channelRun } from "#providers/libvirt/channel.ts";
-import { libvirtConfigSchema } from "#providers/libvirt/config.ts";
 import { consoleOpen } from "#providers/libvirt/console.ts";
+import { libvirtConfigSchema } from "#providers/libvirt/config.ts";
 import { LibvirtEndpoint } from "#providers/libvirt/endpoint.ts";
+import { machineEnsure } from "#providers/libvirt/ensure.ts";
 import { translated } from "#providers/libvirt/failure.ts";
 import { imageEnsure, imageList, imageRemove } from "#providers/libvirt/image.ts";
 import { inventory } from "#providers/libvirt/inventory.ts";
-import { machineEnsure, machineList, machineObserve, machineRemove } from "#providers/libvirt/machine.ts";
+import { machineList, machineObserve, machineRemove } from "#providers/libvirt/machine.ts";
 import { endpointDescribe } from "#providers/libvirt/platform.ts";
-import { machineStart, machineStop } from "#providers/libvirt/power.ts";
+import { machinePause, machineStart, machineStop } from "#providers/libvirt/power.ts";
+import { snapshotEnsure, snapshotList, snapshotRemove, snapshotRevert } from "#providers/libvirt/snapshot.ts";
 import { machineWatch } from "#providers/libvirt/watch.ts";
 
 export const libvirtCapabilities: ProviderCapabilities = {
@@ -28,9 +29,9 @@ export const libvirtCapabilities: ProviderCapabilities = {
   channel: true,
   console: true,
   liveResize: false,
-  pause: false,
-  snapshots: false,
-  volumes: false,
+  pause: true,
+  snapshots: true,
+  volumes: true,
 };
 
 /** Throws the parser's error when the configuration is not valid. */
@@ -39,8 +40,6 @@ export const libvirtFactory: ProviderFactory = {
   open: (config) => providerOf(new LibvirtEndpoint(libvirtConfigSchema.parse(config))),
   readOnly: (config) => ({ ...(config as object), readOnly: true }),
 };
-
-const missing = (what: string): Promise<never> => Promise.reject(new AppError("capability_missing", `this endpoint cannot ${what}`));
 
 function providerOf(endpoint: LibvirtEndpoint): Provider {
   const client = (ctx: CallContext) => endpoint.client(ctx);
@@ -57,11 +56,11 @@ function providerOf(endpoint: LibvirtEndpoint): Provider {
     machineRemove: (ctx, ref) => translated("remove the machine", () => machineRemove(endpoint, ctx, ref)),
     machineObserve: (ctx, ref) => translated("observe the machine", async () => machineObserve(await client(ctx), ref)),
     machineList: (ctx) => translated("list machines", async () => machineList(await client(ctx))),
-    machinePause: () => missing("pause machines"),
-    snapshotEnsure: () => missing("keep snapshots"),
-    snapshotRevert: () => missing("keep snapshots"),
-    snapshotRemove: () => missing("keep snapshots"),
-    snapshotList: () => missing("keep snapshots"),
+    machinePause: (ctx, ref) => translated("pause the machine", async () => machinePause(await client(ctx), ref)),
+    snapshotEnsure: (ctx, ref, name) => translated("keep the disks", async () => snapshotEnsure(await client(ctx), ctx, ref, name)),
+    snapshotRevert: (ctx, ref, name) => translated("bring the disks back", async () => snapshotRevert(await client(ctx), ref, name)),
+    snapshotRemove: (ctx, ref, name) => translated("forget kept disks", async () => snapshotRemove(await client(ctx), ref, name)),
+    snapshotList: (ctx, ref) => translated("list snapshots", async () => snapshotList(await client(ctx), ref)),
     inventory: (ctx) => translated("list everybody's machines", async () => inventory(await client(ctx))),
     channelRun: (ctx, ref, command) =>
       translated("run a command in the guest", async () => channelRun(await endpoint.channelClient(ctx), ctx, ref, command)),

@@ -8,6 +8,9 @@ export const imagePrefix = "strat-";
 /** Every volume of a machine begins so: the name fences vApps, the object id fences installations. */
 export const machineVolumePrefix = (ref: MachineRef): string => `${ref.name}.${ref.owner.object}.`;
 export const diskVolumeName = (ref: MachineRef): string => `${machineVolumePrefix(ref)}disk`;
+/** Data volumes of a machine, by their names in it. */
+export const dataVolumePrefix = (ref: MachineRef): string => `${machineVolumePrefix(ref)}volume-`;
+export const dataVolumeName = (ref: MachineRef, name: string): string => `${dataVolumePrefix(ref)}${name}`;
 /** Named by content: a seed is never overwritten, and two writers of one seed write the same bytes. */
 export const seedVolumeName = (ref: MachineRef, digest: string): string => `${machineVolumePrefix(ref)}seed-${digest.slice(0, 12)}`;
 
@@ -37,6 +40,20 @@ export function buildRawVolumeXml(name: string, capacityBytes: number): string {
 /** A qcow2 of the size of its backing file, holding only what differs from it. */
 export function buildOverlayVolumeXml(name: string, backingPath: string): string {
   return `<volume><name>${escapeXml(name)}</name><target><format type='qcow2'/><compat>1.1</compat></target><backingStore><path>${escapeXml(backingPath)}</path><format type='qcow2'/></backingStore></volume>`;
+}
+
+/** An empty disk that takes room as it is written. */
+export function buildDataVolumeXml(name: string, sizeMiB: number): string {
+  return `<volume><name>${escapeXml(name)}</name><capacity unit='MiB'>${sizeMiB}</capacity><target><format type='qcow2'/><compat>1.1</compat></target></volume>`;
+}
+
+/** Size as a guest sees it. */
+export function capacityBytesOf(text: string): bigint {
+  return BigInt(parseXml(text, "volume").at("capacity")?.text ?? 0);
+}
+
+export function formatOf(text: string): string {
+  return parseXml(text, "volume").at("target/format")?.attribute("type") ?? "";
 }
 
 /** Null when it has none. */
