@@ -82,7 +82,7 @@ function cpuXml(accelerator: Platform["accelerator"]): string {
 
 /** Each virtio device sits in a port of its own: disk, seed, agent, balloon, random numbers, and one for each NIC and volume. */
 const devicesAlways = 5;
-/** Devices are plugged into a running machine only where a port is free. A port costs the firmware 10 ms under software emulation. */
+/** Devices are plugged into a running machine only where a port is free. Ports cost no time at boot that could be measured. */
 const portsSpare = 6;
 
 function portsXml(devices: number): string {
