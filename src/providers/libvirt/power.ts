@@ -2,6 +2,7 @@
 import type { CallContext } from "#domain/context.ts";
 import { AppError } from "#domain/error.ts";
 import type { MachineFacts, MachineRef } from "#provider/contract.ts";
+import { agentErrorForget } from "#providers/libvirt/agent-error.ts";
 import type { LibvirtClient } from "#providers/libvirt/client.ts";
 import { isFailure, libvirtCode } from "#providers/libvirt/failure.ts";
 import { domainDestroy, machineFactsGet, machineFind, machineGet } from "#providers/libvirt/machine.ts";
@@ -50,6 +51,7 @@ async function bringUp(client: LibvirtClient, domain: DomainHandle): Promise<voi
   }
   try {
     await client.domainStart(domain);
+    await agentErrorForget(client, domain);
   } catch (error) {
     // Another caller started it in between.
     if (!isFailure(error, libvirtCode.operationInvalid)) throw error;
