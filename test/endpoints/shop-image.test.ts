@@ -227,6 +227,7 @@ describe("postgres-15, shop-web and haproxy together", () => {
     await until("the standby follows", async () => (await status(1))["following"] === databases[0]!.addresses.back);
     expect(await status(0)).toMatchObject({ running: true, role: "primary", standbys: 1 });
     await until("commits wait for the standby", async () => (await status(0))["synchronous"] === true);
+    await until("the standby may be promoted", async () => (await status(1))["inStep"] === true);
     expect(await shop.shell(databases[1]!, "ls /var/lib/postgresql/stratiform")).not.toContain("backup.log");
   });
 
@@ -300,6 +301,7 @@ describe("postgres-15, shop-web and haproxy together", () => {
     expect(await status(0)).toMatchObject({ role: "standby", synchronous: false });
     await until("commits wait for it again", async () => (await status(1))["synchronous"] === true);
     expect(await add("on both again")).toBe(201);
+    expect(await names()).toEqual(expect.arrayContaining([...confirmed, "after the failover"]));
   });
 
   test("a running primary that is told to be a standby stops taking writes at once; two primaries are refused", async () => {
@@ -309,6 +311,7 @@ describe("postgres-15, shop-web and haproxy together", () => {
     });
     expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("is a primary already")]);
     expect(await status(0)).toMatchObject({ role: "standby" });
+    await until("the standby may be promoted", async () => (await status(0))["inStep"] === true);
     // Roles change places while both are alive: first the one that loses, as fencing does it.
     const demoted = database(1, 0).catch(() => "the new primary is not there yet");
     await until("the former primary stopped", async () => (await status(1))["running"] === false);

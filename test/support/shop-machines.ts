@@ -13,6 +13,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildImage } from "#agent/image-build.ts";
+import { isAppError } from "#domain/error.ts";
 import { linuxFabricFactory } from "#fabrics/linux/fabric.ts";
 import type { Fabric, SegmentFacts } from "#fabric/contract.ts";
 import { silentLog } from "#lib/log.ts";
@@ -130,8 +131,17 @@ export async function startShop(): Promise<Shop> {
     return made;
   }
 
-  const run = (m: ShopMachine, argv: readonly string[], stdin = "", timeoutMs = 60_000) =>
-    m.provider.channelRun(ctx(), m.spec, { argv, stdin, timeoutMs });
+  /** As the core does it, asks again while the guest agent is not ready. */
+  async function run(m: ShopMachine, argv: readonly string[], stdin = "", timeoutMs = 60_000): Promise<ChannelResult> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await m.provider.channelRun(ctx(), m.spec, { argv, stdin, timeoutMs });
+      } catch (error) {
+        if (!isAppError(error, "endpoint_busy") || attempt === 100) throw error;
+        await sleep(200);
+      }
+    }
+  }
 
   /** What the control plane writes: names, addresses, and who else there is. */
   function contextOf(m: ShopMachine, given: object): object {
@@ -180,14 +190,15 @@ export async function startShop(): Promise<Shop> {
       const socket = await reachOf(m, 80);
       return await new Promise<HttpAnswer>((resolve, reject) => {
         const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
-        const options = { method, path, headers: { host: "shop", connection: "close", ...length, ...headers }, timeout: 15_000 };
+        const options = { method, path, headers: { host: "shop", connection: "close", ...length, ...headers } };
         const request = http.request({ ...options, createConnection: () => socket as never }, (response) => {
           let text = "";
           response.on("data", (chunk: Buffer) => (text += chunk.toString()));
           response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }));
           response.on("error", reject);
         });
-        request.on("timeout", () => request.destroy(new Error("no answer")));
+        const limit = setTimeout(() => request.destroy(new Error("no answer")), 15_000);
+        request.on("close", () => clearTimeout(limit));
         request.on("error", reject);
         request.end(body);
       }).finally(() => socket.destroy());

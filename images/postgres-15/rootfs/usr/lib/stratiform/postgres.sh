@@ -39,3 +39,9 @@ in_recovery() { [ "$(echo 'select pg_is_in_recovery()' | ask 2>/dev/null)" = t ]
 # Other servers are asked as role `replication`, whose password is on tmpfs only.
 passfile=/run/postgresql/pass
 ask_other() { as_postgres env PGPASSFILE="$passfile" psql -X -A -t -q -w -d "host=$1 user=replication dbname=postgres connect_timeout=2 options='-c statement_timeout=3000'"; }
+
+# Until primary and standby are in step (postgres-watch).
+watch_start() {
+  : > /run/postgresql/watch
+  setsid /usr/lib/stratiform/postgres-watch < /dev/null > /dev/null 2>&1 &
+}
