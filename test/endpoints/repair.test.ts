@@ -93,6 +93,12 @@ const nodeDeeds: readonly Deed[] = [
     act: ({ external_name }) => virsh("destroy", external_name),
   },
   { what: "virsh detach-interface", machine: "node-0", fact: ["network", "nics", `value = '[]'`], act: nicDetach },
+  {
+    what: "virsh setmem",
+    machine: "node-0",
+    fact: ["processing", "memoryMiB", `value::int < 110`],
+    act: ({ external_name }) => virsh("setmem", external_name, "100M", "--live"),
+  },
 ];
 const edgeDeeds: readonly Deed[] = [
   {
@@ -195,6 +201,7 @@ const hangs: readonly Deed[] = [
     fact: isUnhealthy,
     act: ({ external_name }) => inEdge(external_name, "killall -STOP httpd"),
   },
+  { what: "a QEMU that hangs", machine: "node-0", fact: isUnhealthy, act: ({ external_name }) => signalGuest("STOP", external_name) },
 ];
 
 /** Hurts, waits for fact and repair, and holds both against what must be. */
