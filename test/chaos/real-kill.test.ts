@@ -36,8 +36,12 @@ async function pageProblems(vapp: string): Promise<string[]> {
   return response.ok && text.includes("node-0") ? [] : [`the page of ${vapp} is ${response.status}: ${text.slice(0, 200)}`];
 }
 
-function chaos(more: Pick<Throughout, "points" | "prefix" | "runs" | "prepare" | "request" | "outcome" | "expected">): Promise<Verdict> {
+function chaos(
+  points: readonly string[],
+  more: Pick<Throughout, "prefix" | "runs" | "prepare" | "request" | "outcome" | "expected">,
+): Promise<Verdict> {
   return killThroughout({
+    points: () => Promise.resolve(points),
     control: { url: installation.url, home: installation.home },
     sql: installation.sql,
     judge,
@@ -59,8 +63,7 @@ const deployed: string[] = [];
 test("deploy: killed at every point, it is finished", { timeout: limitMs }, async () => {
   const points = pointsOf(await installation.plan("deploy", { input: { offering: "tiny" } }), "do");
   expect(points).toHaveLength(4 + 4 * 12);
-  const verdict = await chaos({
-    points,
+  const verdict = await chaos(points, {
     prefix: "d",
     runs: 8,
     prepare: async (_, name) => void deployed.push(name),
@@ -76,8 +79,7 @@ test("deploy: killed at every point, it is finished", { timeout: limitMs }, asyn
 test("delete: killed at every point, it is finished", { timeout: limitMs }, async () => {
   const points = pointsOf(await installation.plan("purge", { vapp: deployed[0]! }), "do");
   expect(points).toHaveLength(4 + 4 * 4);
-  const verdict = await chaos({
-    points,
+  const verdict = await chaos(points, {
     prefix: "d",
     runs: deployed.length,
     prepare: async () => {},
@@ -100,8 +102,7 @@ test("deploy that fails at its last step: killed at every point of its undoing, 
   await installation.sql(
     `create trigger refuse before update on exposure for each row when (new.state = 'realised') execute function refuse()`,
   );
-  const verdict = await chaos({
-    points,
+  const verdict = await chaos(points, {
     prefix: "u",
     runs: 8,
     prepare: async () => {},

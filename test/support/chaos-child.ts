@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { armFault } from "#engine/fault.ts";
 import { makeLog } from "#lib/log.ts";
 import { startControlPlane, type ControlPlane } from "../../src/main.ts";
+import { processes } from "./chaos-processes.ts";
 
 const [databaseUrl = "", home = "", ttlMs = "3000"] = process.argv.slice(2);
 const level = (process.env["STRATIFORM_TEST_LOG"] ?? "error") as "error";
@@ -17,7 +18,7 @@ let controlPlane: Promise<ControlPlane> | undefined;
 async function start(): Promise<ControlPlane> {
   const log = makeLog({ name: "control", level });
   const settings = { heartbeatTtlMs: Number(ttlMs), queuePollMs: 20, watchMs: 50 };
-  const started = await startControlPlane({ home, databaseUrl, port: 0, log, engine: settings });
+  const started = await startControlPlane({ home, databaseUrl, port: 0, log, engine: settings, processes });
   process.stdout.write(`ready ${started.url}\n`);
   return started;
 }

@@ -74,7 +74,7 @@ async function judgeOne(matrix: Matrix, { point, name }: { point: string; name: 
 }
 
 /** What the tables say of runs that do not end: ours and DBOS's. */
-function stuck(sql: Sql): Promise<unknown[]> {
+export function stuck(sql: Sql): Promise<unknown[]> {
   return sql(
     `select r.id, r.state, r.segment, r.journal_seq, r.owner_process, w.workflow_uuid, w.status, w.executor_id, w.recovery_attempts, w.error,
        (select json_agg(json_build_object('step', s.step_id, 'state', s.state, 'error', s.error)) from run_step s where s.run_id = r.id and s.state not in ('ok', 'pending')) as steps

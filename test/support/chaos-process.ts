@@ -1,6 +1,7 @@
 /** Starts, arms and kills control-plane processes, and orders through their API as anyone would. */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -32,13 +33,15 @@ export interface ControlOptions {
 }
 
 const program = fileURLToPath(new URL("./chaos-child.ts", import.meta.url));
+/** One for all installations, kept between runs: two cold starts at once take the longest part of a small matrix. */
+const compileCache = join(tmpdir(), "stratiform-test-compile-cache");
 const loadLimitMs = 30_000;
 const orderLimitMs = 20_000;
 
 /** Resolves as soon as the process exists; loading goes on in the background, `go` waits for it. */
 export function startControl(options: ControlOptions): ControlProcess {
   const { home, url } = options;
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(home, "compile-cache"), ...options.env };
+  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache, ...options.env };
   const child = spawn(process.execPath, [program, url, home, String(options.ttlMs ?? 5_000)], { stdio: ["pipe", "pipe", "pipe"], env });
   const reap = () => void child.kill("SIGKILL"); // A test run that is cut short leaves nothing behind.
   process.once("exit", reap);
