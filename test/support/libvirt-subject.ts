@@ -1,5 +1,6 @@
 /** The libvirt provider at a private libvirtd with the tiny image, as the conformance suite and our own tests want it. */
 import { randomUUID } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildImage } from "#agent/image-build.ts";
@@ -73,9 +74,12 @@ export function libvirtSubject(site: () => LibvirtSite, image: () => ImageSource
         await site().virsh("detach-interface", name, "bridge", "--mac", mac, "--live", "--config");
         await seenByVirsh(site(), name, `${name} lost its NIC`, (xml) => !xml.includes(mac));
       },
+      // As `virsh edit` does. `virsh setmaxmem` of a machine that is off makes no event in libvirt 9.0: only a look shows it.
       async memorySet(name, memoryMiB) {
-        await site().virsh("setmaxmem", name, `${memoryMiB}M`, "--config");
-        await site().virsh("setmem", name, `${memoryMiB}M`, "--config");
+        const definition = await site().virsh("dumpxml", "--inactive", name);
+        const memory = `<memory unit='MiB'>${memoryMiB}</memory>`;
+        const changed = definition.replace(/<memory [^]*<\/currentMemory>/, memory);
+        await virshDefine(site(), `${name}.edited`, changed);
       },
     },
     content: rawContent,
@@ -120,8 +124,13 @@ async function seenByVirsh(site: LibvirtSite, name: string, what: string, holds:
 /** A domain as somebody else would define it: no mark, another uuid. */
 async function foreignDomain(site: LibvirtSite, name: string): Promise<void> {
   const xml = `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>`;
-  await site.run("sh", "-c", `printf %s "$1" > "$2/foreign.xml"`, "sh", xml, site.dir);
-  await site.virsh("define", join(site.dir, "foreign.xml"));
+  await virshDefine(site, "foreign", xml);
+}
+
+async function virshDefine(site: LibvirtSite, file: string, xml: string): Promise<void> {
+  const path = join(site.dir, `${file}.xml`);
+  await writeFile(path, xml);
+  await site.virsh("define", path);
 }
 
 /** The kernel is done with the process at once, libvirt learns of it a moment later. */
