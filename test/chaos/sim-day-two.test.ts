@@ -69,9 +69,16 @@ function matricesOf(name: string): Matrix[] {
   return [done, { name: `${name} undone`, action: `${action}-undone`, one, phase: "undo", outcome: "compensated", expected: one.undone }];
 }
 
+/**
+ * What the gate has time for; `STRATIFORM_CHAOS=all` takes every case. A kill costs one to two seconds and a case has up to a hundred, so
+ * all of them are a nightly's work.
+ */
+const gate = ["restart", "snapshot", "resize"];
+const chosen = process.env["STRATIFORM_CHAOS"] === "all" ? Object.keys(chaosCases) : gate;
+
 /** Two side by side: a change and its undoing, or two that only go forward. */
 function sideBySide(): Matrix[][] {
-  const all = Object.keys(chaosCases).map(matricesOf);
+  const all = chosen.map(matricesOf);
   const forward = all.flatMap((own) => (own.length === 1 ? own : []));
   const pairs = forward.flatMap((one, index) => (index % width === 0 ? [[one, ...forward.slice(index + 1, index + width)]] : []));
   return [...all.filter((own) => own.length > 1), ...pairs];

@@ -18,7 +18,7 @@ export function registerDemo(program: Command): void {
   program
     .command("demo")
     .description("a cloud on this machine from nothing, with one vApp in it; safe to repeat")
-    .option("--offering <name>", "what to deploy", "shop")
+    .option("--offering <name>", "what to deploy; tiny is the quickest", "shop")
     .addOption(
       new Option("--site <site>", "local: libvirt and LXD on this machine (root); sim: machines that only pretend")
         .choices(["local", "sim"])
