@@ -62,6 +62,12 @@ async function insideOf(spec: MachineSpec, disk: string): Promise<string[]> {
   return snapshots.map(({ name }) => name.split(".")[0]!).sort();
 }
 
+/** Of a machine that runs, whose disks are QEMU's alone. */
+async function insideRunning(spec: MachineSpec): Promise<string[]> {
+  const said = await site.virsh("qemu-monitor-command", spec.name, "--hmp", "info snapshots");
+  return said.match(/one\.\d{13}\.[0-9a-f]{8}/g) ?? [];
+}
+
 const bothDisks = async (spec: MachineSpec) => [await insideOf(spec, "disk"), await insideOf(spec, "volume-data")];
 
 async function assertWhole(spec: MachineSpec): Promise<void> {
@@ -138,9 +144,9 @@ describe("cut off after each request", { timeout: 300_000 }, () => {
         (broken) => broken.snapshotEnsure(callContext(), spec, "one"),
         async () => {
           if (then === "repeated") await provider.snapshotEnsure(callContext(), spec, "one");
-          const inside = await site.virsh("qemu-monitor-command", spec.name, "--hmp", "info snapshots");
-          if (then === "repeated") expect(inside.match(/one\.\d{13}\.[0-9a-f]{8}/g)).toHaveLength(1);
+          if (then === "repeated") expect(await insideRunning(spec)).toHaveLength(1);
           await provider.snapshotRemove(callContext(), spec, "one");
+          expect(await insideRunning(spec)).toEqual([]);
           expect(await provider.snapshotList(callContext(), spec)).toEqual([]);
         },
       );
