@@ -119,8 +119,11 @@ export async function recipeHash(
 /** All files and links, sorted by path, so that the order of the directory does not matter. */
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .toSorted();
+  return (
+    entries
+      // What explains a recipe is no part of the image.
+      .filter((entry) => !entry.isDirectory() && entry.name !== "README.md")
+      .map((entry) => join(entry.parentPath, entry.name))
+      .toSorted()
+  );
 }

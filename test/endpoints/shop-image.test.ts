@@ -210,7 +210,8 @@ describe("postgres-15, shop-web and haproxy together", () => {
   beforeAll(async () => {
     databases = [];
     webs = [];
-    for (const name of ["db-0", "db-1"]) databases.push(await shop.machine(name, "postgres-15", ["back"]));
+    for (const name of ["db-0", "db-1"])
+      databases.push(await shop.machine(name, "postgres-15", ["back"], { volumes: [{ name: "data", sizeMiB: 512 }] }));
     for (const name of ["web-0", "web-1"]) webs.push(await shop.machine(name, "shop-web", ["front", "back"]));
     proxy = await shop.machine("proxy-0", "haproxy", ["front"]);
     for (const machine of [...databases, ...webs, proxy]) await shop.ready(machine);
@@ -228,7 +229,7 @@ describe("postgres-15, shop-web and haproxy together", () => {
     expect(await status(0)).toMatchObject({ running: true, role: "primary", standbys: 1 });
     await until("commits wait for the standby", async () => (await status(0))["synchronous"] === true);
     await until("the standby may be promoted", async () => (await status(1))["inStep"] === true);
-    expect(await shop.shell(databases[1]!, "ls /var/lib/postgresql/stratiform")).not.toContain("backup.log");
+    expect(await shop.shell(databases[1]!, "ls /var/lib/stratiform/volumes/data/postgresql")).not.toContain("backup.log");
   });
 
   test("both web servers answer rows through the proxy, as JSON and as a page for people", async () => {
