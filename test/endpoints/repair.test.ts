@@ -96,7 +96,7 @@ const nodeDeeds: readonly Deed[] = [
   {
     what: "virsh setmem",
     machine: "node-0",
-    fact: ["processing", "memoryMiB", `value::int < 110`],
+    fact: ["processing", "memoryMiB", `value::int < 128`],
     act: ({ external_name }) => virsh("setmem", external_name, "100M", "--live"),
   },
 ];

@@ -21,6 +21,10 @@ import { isFailure, libvirtCode, LibvirtFailure } from "#providers/libvirt/failu
 import { definitionDiffers, type FoundMachine } from "#providers/libvirt/machine.ts";
 import type { DomainHandle } from "#providers/libvirt/protocol.ts";
 
+/** A guest that does not answer the balloon, or that is paused, shows in the facts. */
+const balloonPatienceMs = 5_000;
+const balloonPollMs = 100;
+
 /** False when it stopped or vanished meanwhile: look again. */
 export async function machineSync(
   endpoint: LibvirtEndpoint,
@@ -33,7 +37,7 @@ export async function machineSync(
     const step = (what: string, work: () => Promise<unknown>) => tried(ctx, spec.name, what, work);
     await nicsSync(client, step, spec, domain, description);
     const volumes = await volumesSync(endpoint, ctx, step, spec, domain, description);
-    await sizeSync(client, step, spec, domain, description);
+    await sizeSync(ctx, client, step, spec, domain, description);
     await step("its definition", () => definitionSync(endpoint, ctx, spec, domain, description, volumes));
     return true;
   } catch (error) {
@@ -106,6 +110,7 @@ async function volumesSync(
 
 /** Only what was taken from it comes back: asked to be larger or smaller, it has to stop first (`liveResize` is not declared). */
 async function sizeSync(
+  ctx: CallContext,
   client: LibvirtClient,
   step: Step,
   spec: MachineSpec,
@@ -113,8 +118,17 @@ async function sizeSync(
   { memoryMiB, memoryMaxMiB, vcpus, vcpusMax }: DomainDescription,
 ): Promise<void> {
   if (memoryMiB !== spec.memoryMiB && memoryMaxMiB === spec.memoryMiB)
-    await step("memory", () => client.memorySetLive(domain, spec.memoryMiB));
+    await step("memory", () => memoryReturn(ctx, client, domain, spec.memoryMiB));
   if (vcpus !== spec.vcpus && vcpusMax === spec.vcpus) await step("vCPUs", () => client.vcpusSetLive(domain, spec.vcpus));
+}
+
+/** The guest takes its memory back page by page. Whoever looked meanwhile would find it changed by hand once more. */
+async function memoryReturn(ctx: CallContext, client: LibvirtClient, domain: DomainHandle, memoryMiB: number): Promise<void> {
+  await client.memorySetLive(domain, memoryMiB);
+  const until = ctx.clock.now() + balloonPatienceMs;
+  while (ctx.clock.now() < until && parseDomainXml(await client.domainXml(domain)).memoryMiB !== memoryMiB) {
+    await ctx.clock.sleep(balloonPollMs, ctx.signal);
+  }
 }
 
 /** What counts from the next start. It keeps the seed it has; another one comes when it is stopped. */
