@@ -29,6 +29,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       input jsonb not null,
       after text[] not null,
       undoable boolean not null,
+      final boolean not null default false,
       state text not null default 'pending'
         check (state in ('pending', 'running', 'waiting', 'ok', 'failed', 'undoing', 'undone', 'undo_failed')),
       attempts int not null default 0,

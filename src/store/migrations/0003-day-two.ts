@@ -15,8 +15,6 @@ const statements = [
   `create table decision (
      run_id uuid not null, step_id text not null, principal_id uuid not null references principal, decision text not null check (decision in ('confirm','refuse')),
      reason text not null, at timestamptz not null default now(), primary key (run_id, step_id))`,
-  // A step after which its run only goes forward.
-  `alter table run_step add column final boolean not null default false`,
   `create table snapshot (
      id uuid primary key, organization_id uuid not null, vapp_id uuid not null references vapp, name text not null, external_name text not null,
      machines jsonb not null, state text not null check (state in ('planned','realised','removed')),
