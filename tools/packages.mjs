@@ -48,6 +48,12 @@ export const debianPackages = [
     probe: ["/usr/sbin/nft", "/sbin/nft"],
   },
   { name: "busybox-static", group: "images", why: "user land of the tiny images", probe: ["/bin/busybox", "/usr/bin/busybox"] },
+  {
+    name: "e2fsprogs",
+    group: "images",
+    why: "mke2fs: fills the disk of an image without mounting it",
+    probe: ["/usr/sbin/mke2fs", "/sbin/mke2fs"],
+  },
   { name: "libvirt-clients", group: "tests", why: "virsh: a second pair of eyes in endpoint tests", probe: ["/usr/bin/virsh"] },
   { name: "lxd-client", group: "tests", why: "lxc: a second pair of eyes in endpoint tests", probe: ["/usr/bin/lxc"] },
   { name: "libarchive-tools", group: "tests", why: "bsdtar: reads our ISO images with somebody else's code", probe: ["/usr/bin/bsdtar"] },

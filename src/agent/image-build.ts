@@ -1,11 +1,12 @@
 /**
- * Builds images from recipes, on a Debian host, as root, without loop devices and without a mount that anybody else sees. A build is named by the hash of its recipe's
- * files and package versions, made in a private folder and published by one rename: the cache holds complete builds or nothing. Any
- * number of builders may share a cache; a lock lets the second one wait instead of working twice, but correctness does not rest on it.
+ * Builds images from recipes, on a Debian host, as root, without loop devices and without a mount that anybody else sees. A build is
+ * named by the hash of its recipe's files and package versions, made in a private folder and published by one rename: the cache holds
+ * complete builds or nothing. Any number of builders may share a cache; a lock lets the second one wait instead of working twice, but
+ * correctness does not rest on it.
  *
- * Environment of a recipe's build.sh: RECIPE and COMMON (folders), TOOLS and PACKAGES (unpacked tool and image packages), WORK (scratch), OUT (results),
- * SOURCE_DATE_EPOCH, IMAGES (the folder of all recipes); the tools of the recipe come first on PATH. Of a recipe with a base also BASE
- * (the base's folder) and ROOT: the tree with the layer's packages installed, which the script may change.
+ * Environment of a recipe's build.sh: RECIPE and COMMON (folders), IMAGES (the folder of all recipes), TOOLS and PACKAGES (unpacked tool
+ * and image packages), WORK (scratch), OUT (results), SOURCE_DATE_EPOCH; the tools of the recipe come first on PATH. Of a recipe with a
+ * base also BASE (the base's folder) and ROOT: the tree with the layer's packages installed, which the script may change.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -149,13 +150,17 @@ async function buildMake(recipe: Recipe, job: BuildJob, options: ImageBuildOptio
 
 /** Runs the recipe's script; what it made is then in `work/out`. */
 async function buildFiles(recipe: Recipe, job: BuildJob, work: string, options: ImageBuildOptions): Promise<void> {
-  const base = job.layer === null ? null : { layer: job.layer, root: await baseOf(job.layer, options) };
-  options.onProgress?.("packages");
+  const { layer } = job;
   const tools = join(work, "tools");
   const image = join(work, "packages");
-  await packageUnpack(job.packages.tools, { download: join(work, "debs-tools"), target: tools }, options.signal);
-  await packageUnpack(job.packages.image, { download: join(work, "debs-image"), target: image }, options.signal);
-  const debs = base === null ? null : await packageList(base.layer.packages, work, options);
+  options.onProgress?.(layer === null ? "packages" : "base");
+  // Downloads go on while the base is made (or somebody else makes it); all of them end before the folder is cleared away.
+  const [root, debs] = await allDone([
+    layer === null ? null : baseEnsure(layer.base, options),
+    layer === null ? null : packageList(layer.packages, work, options),
+    packageUnpack(job.packages.tools, { download: join(work, "debs-tools"), target: tools }, options.signal),
+    packageUnpack(job.packages.image, { download: join(work, "debs-image"), target: image }, options.signal),
+  ]);
   options.onProgress?.("build");
   const out = join(work, "out");
   const scratch = join(work, "scratch");
@@ -175,18 +180,19 @@ async function buildFiles(recipe: Recipe, job: BuildJob, work: string, options: 
     WORK: scratch,
     OUT: out,
   };
-  if (base === null || debs === null) {
+  if (layer === null || root === null || debs === null) {
     const settings = { cwd: scratch, timeoutMs: buildTimeoutMs, env, ...(options.signal === undefined ? {} : { signal: options.signal }) };
     await exec("bash", [join(recipe.folder, "build.sh")], settings);
     return;
   }
-  const folder = base.layer.base.base.folder;
-  await isolatedRun(join(folder, "layer.sh"), { ...env, BASE: folder, BASE_ROOT: base.root, DEBS: debs }, scratch, options.signal);
+  const { folder } = layer.base.base;
+  await isolatedRun(join(folder, "layer.sh"), { ...env, BASE: folder, BASE_ROOT: root, DEBS: debs }, scratch, options.signal);
 }
 
-async function baseOf(layer: ResolvedLayer, options: ImageBuildOptions): Promise<string> {
-  options.onProgress?.("base");
-  return await baseEnsure(layer.base, options);
+/** As `Promise.all`, but nothing goes on any more when it rejects. */
+async function allDone<const T extends readonly unknown[]>(work: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return await Promise.all(work);
 }
 
 /** Removes what builders that were killed left behind. No build lasts as long as the limit. */

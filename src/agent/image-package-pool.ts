@@ -19,7 +19,7 @@ const unusedLimitMs = 30 * 24 * 3_600_000;
  * them is not in apt's current lists. The answer is kept as long as the lists stay the same.
  */
 export async function packageClosure(names: readonly string[], cacheDir: string, signal?: AbortSignal): Promise<PackageVersion[]> {
-  return await packageRemember(["closure", ...names], cacheDir, () => closureAsk(names, signal));
+  return await packageRemember(["closure", ...names], cacheDir, () => closureAsk(names, signal), signal);
 }
 
 async function closureAsk(names: readonly string[], signal?: AbortSignal): Promise<PackageVersion[]> {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { AppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
+import { withFolderLock } from "#lib/folder-lock.ts";
 
 const downloadTimeoutMs = 600_000;
 const queryTimeoutMs = 60_000;
@@ -27,7 +28,7 @@ const answerSchema = z.array(z.object({ name: z.string(), version: z.string() })
  * apt parses its lists for every question (about a CPU second), so answers are kept in `cacheDir` for as long as the lists stay the same.
  */
 export async function packageResolve(names: readonly string[], cacheDir: string, signal?: AbortSignal): Promise<PackageVersion[]> {
-  return await packageRemember(names, cacheDir, () => packageAsk(names, signal));
+  return await packageRemember(names, cacheDir, () => packageAsk(names, signal), signal);
 }
 
 /** The answer to a question, kept for as long as apt would answer the same. */
@@ -35,14 +36,24 @@ export async function packageRemember(
   question: readonly string[],
   cacheDir: string,
   ask: () => Promise<PackageVersion[]>,
+  signal?: AbortSignal,
 ): Promise<PackageVersion[]> {
   const file = join(cacheDir, `.versions-${(await aptFingerprint(question)).slice(0, 16)}.json`);
+  const known = await answerRead(file);
+  if (known !== null) return known;
+  // Images that are built side by side share their base's question.
+  return await withFolderLock(`${file}.lock`, async () => (await answerRead(file)) ?? (await answerWrite(file, await ask())), signal);
+}
+
+async function answerRead(file: string): Promise<PackageVersion[] | null> {
   try {
     return answerSchema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch {
-    // Not asked before: ask apt.
+    return null;
   }
-  const answer = await ask();
+}
+
+async function answerWrite(file: string, answer: PackageVersion[]): Promise<PackageVersion[]> {
   const temporary = `${file}.${process.pid}.${randomUUID()}`;
   await writeFile(temporary, JSON.stringify(answer));
   await rename(temporary, file);

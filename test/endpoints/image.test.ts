@@ -1,9 +1,10 @@
 /** The image builder on the real host, and what it built on a real (emulated) machine: from the recipe to the first page. */
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { buildImage, type BuiltImage, type ImageBuildStage } from "#agent/image-build.ts";
+import { buildImage, type BuiltImage, type ImageBuildOptions, type ImageBuildStage } from "#agent/image-build.ts";
+import { exec } from "#lib/exec.ts";
 import { silentLog } from "#lib/log.ts";
 import { qemuNic, startQemu, type TestQemu } from "../support/qemu.ts";
 
@@ -52,6 +53,96 @@ describe("the builder", () => {
     const options = { recipe: recipeOf("tiny-edge"), cacheDir, log: silentLog, onProgress, signal: abort.signal };
     await expect(buildImage(options)).rejects.toThrow("enough");
     expect(await builds(cacheDir)).toEqual([]);
+  });
+});
+
+describe("images on a base tree", () => {
+  let folder: string;
+  let cacheDir: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "stratiform-layers-"));
+    cacheDir = join(folder, "cache");
+    await cp(recipeOf("base-debian"), join(folder, "base-debian"), { recursive: true });
+    await recipeWrite("one", "echo one > $ROOT/one", ["hello"]);
+    await recipeWrite("two", "echo two > $ROOT/two", []);
+    await recipeWrite("slow", "sleep 61.25", []);
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  async function recipeWrite(name: string, script: string, layer: string[]): Promise<void> {
+    await mkdir(join(folder, name));
+    const packages = { host: [], tools: [], image: [], layer };
+    const variants = [{ format: "lxd", file: "tree.tar" }];
+    const recipe = {
+      name,
+      version: "1.0.0",
+      summary: name,
+      kinds: ["container"],
+      architecture: "x86_64",
+      base: "debian",
+      packages,
+      variants,
+    };
+    await writeFile(join(folder, name, "recipe.yaml"), JSON.stringify(recipe));
+    await writeFile(join(folder, name, "build.sh"), `set -e\n${script}\ntar -C "$ROOT" -cf "$OUT/tree.tar" .\n`);
+  }
+  const build = (name: string, more: Partial<ImageBuildOptions> = {}) =>
+    buildImage({ recipe: join(folder, name), cacheDir, log: silentLog, ...more });
+  const listed = async (image: BuiltImage) => (await exec("tar", ["-tf", image.variants[0]!.path])).stdout.split("\n");
+  const kept = async () =>
+    (await builds(cacheDir)).filter((name) => name !== ".packages").map((name) => name.replace(/-[0-9a-f]{16}$/, ""));
+  const visible = async () => (await readFile("/proc/mounts", "utf8")).split("\n").filter((line) => line.includes(folder));
+
+  test("side by side they share one base; each has what its recipe adds, properly installed, and nothing of the other", async () => {
+    const [one, two] = await Promise.all([build("one"), build("two")]);
+    expect((await kept()).toSorted()).toEqual(["base-debian", "one", "two"]);
+    expect(await listed(one)).toEqual(
+      expect.arrayContaining(["./one", "./usr/bin/hello", "./usr/bin/dpkg", "./var/lib/dpkg/info/hello.list"]),
+    );
+    expect(await listed(one)).not.toContain("./two");
+    expect(await listed(two)).toContain("./two");
+    expect(await listed(two)).not.toContain("./usr/bin/hello");
+    // The base itself was not written to.
+    const base = (await readdir(cacheDir)).find((name) => /^base-debian-[0-9a-f]{16}$/.test(name))!;
+    expect(await readdir(join(cacheDir, base, "rootfs"))).not.toEqual(expect.arrayContaining(["one"]));
+    expect((await stat(join(cacheDir, base))).mode & 0o077).toBe(0);
+    expect(await visible()).toEqual([]);
+  });
+
+  test("a build that is ended leaves no process, no mount and no folder", async () => {
+    const abort = new AbortController();
+    const ended = build("slow", { signal: abort.signal }).catch((error: unknown) => error);
+    const running = async () => (await exec("pgrep", ["-f", "^sleep 61.25$"], { okCodes: [0, 1] })).stdout !== "";
+    for (let attempt = 0; !(await running()); attempt++) {
+      if (attempt > 600) throw new Error("the script did not start");
+      await sleep(100);
+    }
+    expect(await visible()).toEqual([]);
+    abort.abort(new Error("enough"));
+    expect(String(await ended)).toContain("enough");
+    expect(await running()).toBe(false);
+    expect((await readdir(cacheDir)).filter((name) => name.startsWith(".work-"))).toEqual([]);
+  });
+
+  test("where overlays are refused, a copy of the base gives the same tree", async () => {
+    const work = join(folder, "by-hand");
+    const base = (await readdir(cacheDir)).find((name) => /^base-debian-[0-9a-f]{16}$/.test(name))!;
+    for (const name of ["work", "out", "bin"]) await mkdir(join(work, name), { recursive: true });
+    await writeFile(join(work, "bin/mount"), `#!/bin/sh\n[ "$2" != overlay ] || exit 32\nexec /usr/bin/mount "$@"\n`, { mode: 0o755 });
+    await writeFile(join(work, "debs"), "");
+    await exec("unshare", ["--mount", "--propagation", "private", "bash", join(folder, "base-debian/layer.sh")], {
+      env: {
+        PATH: `${join(work, "bin")}:/usr/sbin:/usr/bin:/sbin:/bin`,
+        BASE: join(folder, "base-debian"),
+        BASE_ROOT: join(cacheDir, base, "rootfs"),
+        RECIPE: join(folder, "two"),
+        DEBS: join(work, "debs"),
+        WORK: join(work, "work"),
+        OUT: join(work, "out"),
+      },
+    });
+    const byCopy = (await exec("tar", ["-tf", join(work, "out/tree.tar")])).stdout.split("\n");
+    expect(byCopy.toSorted()).toEqual((await listed(await build("two"))).toSorted());
   });
 });
 
