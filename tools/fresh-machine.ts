@@ -39,8 +39,8 @@ interface Phase {
 }
 
 const firstTimeUser: readonly Phase[] = [
-  { name: "demo", command: "npm run -s demo -- --json" },
-  { name: "demo again", command: "npm run -s demo -- --json" },
+  { name: "demo", command: "npm run -s demo -- --offering tiny --json" },
+  { name: "demo again", command: "npm run -s demo -- --offering tiny --json" },
   { name: "purge", command: "npm run -s demo -- --purge && test ! -e /var/lib/stratiform" },
   { name: "nothing left", command: "npm run -s nothing-left" },
   { name: "test", command: "npm test -- tidy unit api sagas" },

@@ -59,7 +59,7 @@ if (shortcoming !== undefined) {
   console.error(`nothing-left needs the real site: ${shortcoming}`);
   process.exit(1);
 }
-const demo = (...options: string[]) => ["npm", "run", "-s", "demo", "--", ...options];
+const demo = (...options: string[]) => ["npm", "run", "-s", "demo", "--", "--offering", "tiny", ...options];
 const commands = args.length > 0 ? [args] : [demo("--json"), demo("--json"), demo("--purge")];
 // A short name: paths of sockets below it are limited to 107 bytes.
 const run = mkdtempSync(join(tmpdir(), "strat-left-"));
