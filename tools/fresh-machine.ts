@@ -136,15 +136,17 @@ function takeTree(target: string): void {
 /** Certificates and name resolution of this machine, the clone, an empty home, and what to run. */
 function furnish(folder: string, phases: readonly Phase[], environment: Record<string, string>): void {
   for (const file of ["/etc/resolv.conf", "/etc/hosts"]) if (existsSync(file)) copyFileSync(file, join(folder, file));
-  for (const file of [environment["npm_config_cafile"], environment["NODE_EXTRA_CA_CERTS"]]) {
-    if (file === undefined || !existsSync(file)) continue;
-    mkdirSync(join(folder, dirname(file)), { recursive: true });
-    copyFileSync(file, join(folder, file));
-  }
   mkdirSync(join(folder, "fresh/home"), { recursive: true });
   mkdirSync(join(folder, "fresh/old"));
   takeTree(join(folder, "fresh/stratiform"));
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+  // In a place of their own: the package ca-certificates, installed in there, makes /etc/ssl/certs anew.
+  for (const name of ["npm_config_cafile", "NODE_EXTRA_CA_CERTS"]) {
+    const file = environment[name];
+    if (file === undefined || !existsSync(file)) continue;
+    copyFileSync(file, join(folder, "fresh", `${name}.pem`));
+    environment[name] = `/fresh/${name}.pem`;
+  }
   const exports = Object.entries(environment).map(([k, v]) => `export ${k}=${quote(v)}\n`);
   writeFileSync(join(folder, "fresh/environment"), exports.join(""));
   writeFileSync(join(folder, "fresh/phases"), phases.map((p) => `phase ${quote(p.name)} ${quote(p.command)}\n`).join(""));

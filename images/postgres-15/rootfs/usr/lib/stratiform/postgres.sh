@@ -40,8 +40,10 @@ in_recovery() { [ "$(echo 'select pg_is_in_recovery()' | ask 2>/dev/null)" = t ]
 passfile=/run/postgresql/pass
 ask_other() { as_postgres env PGPASSFILE="$passfile" psql -X -A -t -q -w -d "host=$1 user=replication dbname=postgres connect_timeout=2 options='-c statement_timeout=3000'"; }
 
-# Until primary and standby are in step (postgres-watch).
+# watch_start [PRIMARY]: until primary and standby are in step (postgres-watch). The address is kept apart from the context, which may name
+# another primary by then, also one that this server refused to follow.
 watch_start() {
-  : > /run/postgresql/watch
+  echo "${1-}" > /run/postgresql/.watch
+  mv /run/postgresql/.watch /run/postgresql/watch
   setsid /usr/lib/stratiform/postgres-watch < /dev/null > /dev/null 2>&1 &
 }
