@@ -41,6 +41,10 @@ async function tables(): Promise<Record<string, string>> {
 test("planning a deployment, a delete, a stop, and what is refused changes nothing", async () => {
   // Only once everything of the deployment has settled is a difference the plan's.
   await expect.poll(() => plane.sql("select 1 from event where position is null")).toEqual([]);
+  // Every sampler has had its first look, so that none of them adds a row meanwhile.
+  const unseen = `select id from (select id from segment where released_at is null union all select id from exposure where released_at is null) o
+    where not exists (select 1 from fact f where f.subject_id = o.id)`;
+  await expect.poll(() => plane.sql(unseen), { timeout: 30_000, interval: 200 }).toEqual([]);
   const before = { tables: await tables(), changes: (await plane.simDump()).changes };
   expect(Object.keys(before.tables).length).toBeGreaterThan(25);
 

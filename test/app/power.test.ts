@@ -1,6 +1,6 @@
 /** Power changes that do not go their usual way: what runs is paid for, and nothing is taken away that was not asked for. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { RepairReconciler } from "#app/reconcilers/repair.ts";
+import { RepairReconciler, settleMs } from "#app/reconcilers/repair.ts";
 import { removeOrphans } from "#app/reconcilers/orphan.ts";
 import { showBill } from "#app/bill.ts";
 import { showVapp } from "#app/vapp.ts";
@@ -69,7 +69,8 @@ test("a deployment that failed and could not be undone is not brought back by au
   expect(await run("deploy", { input: { offering: "tiny", name: "half" } })).toBe("failed");
   tampers.clear("half");
   const { log, clock, signal } = installation.ctx;
-  await new RepairReconciler(installation.platform).round({ log, clock, signal });
+  const later = { ...clock, now: () => clock.now() + 2 * settleMs };
+  await new RepairReconciler(installation.platform).round({ log, clock: later, signal });
   await removeOrphans(installation.platform, { log, clock, signal });
   expect(await vapp("half")).toEqual([{ state: "failed", desired: "deleted", run_id: null }]);
   expect(await problems("half", "owned")).toEqual([]);

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Platform } from "#app/context.ts";
 import { PolicyGate } from "#app/policy.ts";
-import { repairBound, RepairReconciler } from "#app/reconcilers/repair.ts";
+import { repairBound, RepairReconciler, settleMs } from "#app/reconcilers/repair.ts";
 import { HealthSampler, healthLimits } from "#app/samplers/health.ts";
 import { sampleEndpoints } from "#app/samplers/machine.ts";
 import { sampleBalancers } from "#app/samplers/network.ts";
@@ -72,7 +72,7 @@ function events(name: string, ...types: string[]) {
 }
 
 /** One round of the reconciler and, when it ordered something, the end of that. */
-async function reconcile(name: string, repairer: RepairReconciler, aheadMs = 0): Promise<string> {
+async function reconcile(name: string, repairer: RepairReconciler, aheadMs = 2 * settleMs): Promise<string> {
   const before = (await repairs(name)).length;
   await repairer.round(loop(aheadMs));
   const after = await repairs(name);
@@ -159,6 +159,22 @@ test.each(damages)("$how: noticed, shown, repaired by one order, well again", as
   expect(await problems(name)).toEqual([]);
 });
 
+test("what has just happened is given a moment: a machine that stops on its way to being deleted is one cause, not two", async () => {
+  const name = "deleted-by-hand";
+  const machines = await deployed(name);
+  const { external_name } = machines["edge-0"]!;
+  const repairer = new RepairReconciler(installation.platform);
+  await installation.sim.machineKill("a", external_name);
+  await look();
+  expect(await reconcile(name, repairer, -60_000)).toBe("nothing");
+  await installation.sim.machineVanish("a", external_name);
+  await look();
+  expect(await reconcile(name, repairer)).toBe("succeeded");
+  await look();
+  expect(await repairs(name)).toHaveLength(1);
+  expect(await problems(name)).toEqual([]);
+});
+
 test("a machine that rebooted by itself gets its configuration again, and is not restarted", async () => {
   const name = "rebooted";
   const machines = await deployed(name);
@@ -170,7 +186,7 @@ test("a machine that rebooted by itself gets its configuration again, and is not
   expect(await stateOf(name)).toBe("degraded");
   const before = await boots();
   const repairer = new RepairReconciler(installation.platform);
-  await repairer.round(loop());
+  await repairer.round(loop(2 * settleMs));
   await installation.sim.guestBehave({ endpoint: "a", name: external_name, httpStatus: 200 });
   const [order] = await repairs(name);
   expect(await installation.engine.waitForRun(order!.run_id, 60_000)).toBe("succeeded");

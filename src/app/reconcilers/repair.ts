@@ -10,6 +10,7 @@ import { canonicalJson, type Json } from "#domain/json.ts";
 import type { Actor, Platform } from "#app/context.ts";
 import { newId } from "#app/new-id.ts";
 import { placeOrder } from "#app/order.ts";
+import { isWell } from "#app/run-finish.ts";
 import { serviceActor } from "#app/session.ts";
 import { isTransientDatabaseError, transact } from "#store/database.ts";
 import { eventInsert, eventLatest } from "#store/event.ts";
@@ -18,6 +19,12 @@ import { machineList, vappLock, vappsToRepair, type VappRow } from "#store/vapp.
 
 /** At most five repairs of a vApp in ten minutes; three failures in a row and it is left alone for ten. */
 export const repairBound: Bound = { maxCount: 100_000, rate: { actions: 5, windowMs: 600_000 }, breaker: { failures: 3, openMs: 600_000 } };
+
+/**
+ * What has just happened may not be over: who deletes a container by force stops it first, a guest that reboots is off for a moment. A
+ * repair that comes between makes two causes of one.
+ */
+export const settleMs = 1_000;
 
 const historyMs = 3_600_000;
 const vappsPerRound = 50;
@@ -48,7 +55,9 @@ export class RepairReconciler {
   async #repair(ctx: CallContext, actor: Actor, vapp: VappRow): Promise<void> {
     const now = ctx.clock.now();
     if ((this.#quiet.get(vapp.id) ?? 0) > now) return;
-    const decision = await this.#bounded(vapp, actor, now);
+    const machines = await machineList(this.#platform.database, [vapp.id]);
+    if (machines.some((machine) => !isWell(machine) && machine.state_at.getTime() > now - settleMs)) return;
+    const decision = await this.#bounded(vapp, machines.length, actor, now);
     if (!decision.allowed) {
       this.#quiet.set(vapp.id, decision.notBefore ?? now + repairBound.breaker.openMs);
       await this.#refused(ctx, vapp, decision.refusals);
@@ -73,7 +82,7 @@ export class RepairReconciler {
     }
   }
 
-  async #bounded(vapp: VappRow, actor: Actor, now: number) {
+  async #bounded(vapp: VappRow, count: number, actor: Actor, now: number) {
     const { database } = this.#platform;
     const history = await orderHistory(database, {
       vappId: vapp.id,
@@ -86,7 +95,6 @@ export class RepairReconciler {
       endedAt: order.finished_at?.getTime() ?? null,
       outcome: order.state === "running" ? "pending" : order.state === "succeeded" ? "succeeded" : "failed",
     }));
-    const count = (await machineList(database, [vapp.id])).length;
     return allow(repairBound, { count, actions }, now, { adds: 0, source: "bound of the repair reconciler" });
   }
 
