@@ -5,6 +5,7 @@
 set -euo pipefail
 umask 022
 root=$OUT/rootfs
+started=$(mktemp -p .)
 mkdir -p "$root/usr"
 for folder in bin sbin lib lib64; do mkdir "$root/usr/$folder"; ln -s "usr/$folder" "$root/$folder"; done
 xargs -P 2 -n 8 sh -ec 'root=$1; shift; for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --keep-directory-symlink --exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale; done' sh "$root" < "$DEBS"
@@ -31,3 +32,5 @@ dpkg_run --install "$(in_root "$(grep '/base-passwd_' "$DEBS")")"
 in_root_all < "$DEBS" | xargs -d '\n' env -- chroot "$root" dpkg --force-depends --force-unsafe-io --unpack
 dpkg_run --configure --pending
 chroot_leave "$root"
+# What the installation wrote gets one fixed time stamp; files of packages keep theirs. Folders have that of whichever package came last.
+find "$root" \( -type d -o -newer "$started" \) -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

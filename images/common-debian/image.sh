@@ -24,7 +24,7 @@ tree_finish() {
 }
 
 # times_settle DIR: what the build wrote gets one fixed time stamp; files of packages keep theirs, which compiled Python relies on.
-times_settle() { find "$1" -newer "$WORK/started" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
+times_settle() { find "$1" -newer "$WORK/started" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} + && touch -d "@$SOURCE_DATE_EPOCH" "$1"; }
 
 # container_pack: a unified LXD image. gzip, because every LXD can read it, and fast, because it is unpacked once and seldom moved.
 container_pack() {

@@ -17,6 +17,9 @@ const baseTimeoutMs = 600_000;
 /** Mounts and processes of a build are its own and end with it, also when it is killed. */
 const isolation = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
+/** Every time stamp that a build makes: fixed, so that the same recipe and packages give the same digest everywhere. */
+export const sourceDateEpoch = "1700000000";
+
 /** A base that may not be built yet. */
 export interface ResolvedBase {
   readonly base: RecipeBase;
@@ -71,7 +74,9 @@ async function baseBuild({ base, packages }: ResolvedBase, published: string, op
     const out = join(work, "out");
     await mkdir(out);
     const script = join(base.folder, "bootstrap.sh");
-    await isolatedRun(script, { BASE: base.folder, DEBS: await packageList(packages, work, options), OUT: out }, work, options.signal);
+    const debs = await packageList(packages, work, options);
+    const env = { BASE: base.folder, DEBS: debs, OUT: out, SOURCE_DATE_EPOCH: sourceDateEpoch };
+    await isolatedRun(script, env, work, options.signal);
     // A tree holds programs that run as root for whoever starts them: nobody else may come near.
     await chmod(out, 0o700);
     await rename(out, published).catch((error: unknown) => {

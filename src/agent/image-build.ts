@@ -18,7 +18,7 @@ import type { Log } from "#domain/context.ts";
 import { AppError, isAppError } from "#domain/error.ts";
 import { exec } from "#lib/exec.ts";
 import { withFolderLock } from "#lib/folder-lock.ts";
-import { baseEnsure, isolatedRun, layerResolve, packageList } from "./image-base.ts";
+import { baseEnsure, isolatedRun, layerResolve, packageList, sourceDateEpoch } from "./image-base.ts";
 import type { ResolvedLayer } from "./image-base.ts";
 import { packageListsUpdate, packageRequire, packageResolve, packageUnpack } from "./image-packages.ts";
 import type { PackageVersion } from "./image-packages.ts";
@@ -27,8 +27,6 @@ import type { Recipe } from "./image-recipe.ts";
 
 const buildTimeoutMs = 600_000;
 const workAgeLimitMs = 3_600_000;
-/** Every time stamp in an image: fixed, so that the same recipe and packages give the same digest everywhere. */
-const sourceDateEpoch = "1700000000";
 
 export interface ImageBuildOptions {
   /** Folder of the recipe, e.g. `images/tiny-node`. */
