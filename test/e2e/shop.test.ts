@@ -5,7 +5,6 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { filesWith } from "../support/demo-layout.ts";
 import type { LoadReport } from "../support/load.ts";
@@ -22,23 +21,6 @@ beforeAll(async () => {
   shop = await startShopDemo();
 }, limitMs);
 afterAll(() => shop?.stop(), 120_000);
-
-async function sql<T extends pg.QueryResultRow>(text: string): Promise<T[]> {
-  const folder = join(shop.home, "postgres");
-  const client = new pg.Client({
-    host: folder,
-    port: Number(readFileSync(join(folder, "port"), "utf8")),
-    user: "stratiform",
-    database: "stratiform",
-    password: readFileSync(join(folder, "password"), "utf8").trim(),
-  });
-  await client.connect();
-  try {
-    return (await client.query<T>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** Names of the web servers that answer new connections with rows, asked until all of these did. */
 async function answering(...webs: string[]): Promise<void> {
@@ -89,7 +71,7 @@ it("virsh, lxc and SQL agree with the API", async () => {
   const running = at("container").map(({ externalName }) => ({ name: externalName, status: "Running" }));
   const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
   expect(containers.map(({ name, status }) => ({ name, status })).toSorted(byName)).toEqual(running.toSorted(byName));
-  const rows = await sql<{ name: string; state: string; external_name: string }>(
+  const rows = await shop.sql<{ name: string; state: string; external_name: string }>(
     "select name, state, external_name from machine where released_at is null",
   );
   const shown = vapp.machines.map(({ name, state, externalName }) => ({ name, state, external_name: externalName }));
@@ -131,6 +113,8 @@ it("web 2 -> 5 -> 2 under load on kept and on new connections: no request fails"
 });
 
 const scaleUps = 10;
+/** The goal for the median of them. */
+const firstRequestMs = 3_000;
 
 it("from an order to the first request a new container served, ten times", { timeout: limitMs }, async () => {
   const tookMs: number[] = [];
@@ -143,9 +127,10 @@ it("from an order to the first request a new container served, ten times", { tim
     await shop.change("scale", { tier: "web", count: 2 });
   }
   const sorted = tookMs.toSorted((a, b) => a - b);
+  const medianMs = (sorted[scaleUps / 2 - 1]! + sorted[scaleUps / 2]!) / 2;
   const seconds = tookMs.map((ms) => (ms / 1_000).toFixed(2)).join(", ");
-  console.info(`order to first request: ${seconds} s; median ${((sorted[4]! + sorted[5]!) / 2_000).toFixed(2)} s`);
-  expect(tookMs).toHaveLength(scaleUps);
+  console.info(`order to first request: ${seconds} s; median ${(medianMs / 1_000).toFixed(2)} s`);
+  expect(medianMs).toBeLessThanOrEqual(firstRequestMs);
 });
 
 async function addRow(name: string): Promise<void> {

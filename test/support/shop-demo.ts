@@ -12,6 +12,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import pg from "pg";
 import type { DemoResult } from "#cli/local/demo.ts";
 import { ask, makeClient, type Schemas, type StratiformClient } from "#sdk/client.ts";
 import { demoLayout, type DemoLayout } from "./demo-layout.ts";
@@ -43,6 +44,8 @@ export interface ShopDemo {
   change(action: string, input?: Record<string, unknown>): Promise<Run>;
   /** A program in a machine, through the configuration channel. */
   exec(machine: string, argv: readonly string[]): Promise<Schemas["ExecResult"]>;
+  /** Asked of the control plane's database itself. */
+  sql<T extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<T[]>;
   stop(): Promise<void>;
 }
 
@@ -95,8 +98,26 @@ export async function startShopDemo(): Promise<ShopDemo> {
     ended,
     change: async (action, input) => ended((await order(action, input)).run),
     exec: (machine, argv) => ask(api().POST("/v1/vapps/{vapp}/exec", { params: { path }, body: { machine, argv: [...argv] } as never })),
+    sql: (text, values = []) => sql(home, text, values),
     stop,
   };
+}
+
+async function sql<T extends pg.QueryResultRow>(home: string, text: string, values: readonly unknown[]): Promise<T[]> {
+  const folder = join(home, "postgres");
+  const client = new pg.Client({
+    host: folder,
+    port: Number(readFileSync(join(folder, "port"), "utf8")),
+    user: "stratiform",
+    database: "stratiform",
+    password: readFileSync(join(folder, "password"), "utf8").trim(),
+  });
+  await client.connect();
+  try {
+    return (await client.query<T>(text, [...values])).rows;
+  } finally {
+    await client.end();
+  }
 }
 
 /** As links: what a recipe's hash names is never written again. */
