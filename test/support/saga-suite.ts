@@ -99,14 +99,18 @@ export function sagaSuite<I>(process: ProcessDefinition<I>, saga: SagaCase): voi
 
   /** A vApp in the state before; returns its name. */
   async function prepare(): Promise<string> {
-    const known = idle.pop();
-    if (known !== undefined) return known;
+    const name = idle.pop() ?? (await deploy());
+    // Not before it is taken: idle vApps are judged as well.
+    if (saga.before === "broken") await breakMachines(installation, name);
+    return name;
+  }
+
+  async function deploy(): Promise<string> {
     const name = `v${(names += 1)}`;
     if (saga.before === "nothing") return name;
     await must("deploy", deployment(name));
     for (const [action, input] of saga.first ?? []) await must(action, { vapp: name, input });
     if (saga.before === "stopped") await must("stop", { vapp: name, input: { graceSeconds: 0 } });
-    if (saga.before === "broken") await breakMachines(installation, name);
     return name;
   }
 
@@ -114,7 +118,6 @@ export function sagaSuite<I>(process: ProcessDefinition<I>, saga: SagaCase): voi
   async function giveBack(name: string, state: "done" | "undone"): Promise<void> {
     if (saga.before === "nothing" || (state === "done" && saga.again === undefined)) return;
     if (state === "done") for (const [action, input] of saga.again ?? []) await must(action, { vapp: name, input });
-    if (state === "done" && saga.before === "broken") await breakMachines(installation, name);
     idle.push(name);
   }
 
