@@ -213,7 +213,7 @@ export class RunDriver {
     const { id } = this.#run;
     const seenSeq = this.#journal.length;
     const isWaiting = state === "waiting";
-    if (!isWaiting) faultPoint("run:finishing");
+    faultPoint(isWaiting ? "run:suspending" : "run:finishing");
     const closed = await checkpointed<null, boolean>(isWaiting ? "suspend" : "end", {
       prepare: () => Promise.resolve(null),
       commit: async (tx) => {
@@ -225,7 +225,7 @@ export class RunDriver {
         return true;
       },
     });
-    if (!isWaiting && closed) faultPoint("run:finished");
+    if (closed) faultPoint(isWaiting ? "run:suspended" : "run:finished");
     if (!closed) await this.#readNew();
     return closed;
   }

@@ -27,12 +27,14 @@ export function faultPoint(name: string): void {
 
 export const stepFaults = ["before", "performed", "in-transaction", "committed"] as const;
 export const runFaults = ["enqueued", "begun", "finishing", "finished"] as const;
+/** Of a run with a step that waits, besides: between the entry that says so and the end of the segment, and after that. */
+export const waitFaults = ["suspending", "suspended"] as const;
 
 export function stepFault(phase: SagaPhase, stepId: string, at: (typeof stepFaults)[number]): string {
   return `${phase}:${stepId}:${at}`;
 }
 
-/** Every fault point a run of these steps can hit: `run:enqueued`, `do:<step>:performed`, ... */
+/** Every fault point a run of these steps can hit when none of them waits: `run:enqueued`, `do:<step>:performed`, ... */
 export function faultPoints(steps: readonly SagaStep[]): string[] {
   const phases: readonly SagaPhase[] = ["do", "undo"];
   const ofSteps = phases.flatMap((phase) =>

@@ -92,3 +92,10 @@ export async function untilEnded(sql: Sql, limitMs: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Until automation has repaired what an order left to be repaired. */
+export async function untilHealed(sql: Sql, vapp: string, limitMs: number): Promise<void> {
+  const isWell = async () => (await sql(`select 1 from vapp where name = $1 and state = 'active'`, [vapp])).length === 1;
+  await expect.poll(isWell, { timeout: limitMs, interval: 50 }).toBe(true);
+  await untilEnded(sql, limitMs);
+}

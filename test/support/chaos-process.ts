@@ -16,6 +16,8 @@ export interface ControlProcess {
   arm(point: string): Promise<void>;
   /** Places an order through the API. Rejects when the process dies before it answers. */
   order(request: object): Promise<OrderView>;
+  /** Any request to the API; what it refuses comes back with its status. */
+  call(method: "GET" | "POST", path: string, body?: object): Promise<Answer>;
   kill(): Promise<string>;
   /** Closes in good order. */
   stop(): Promise<string>;
@@ -23,6 +25,11 @@ export interface ControlProcess {
   readonly exited: Promise<string>;
   /** What it said on stderr; read it when a test fails. */
   stderr(): string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: unknown;
 }
 
 export interface ControlOptions {
@@ -36,7 +43,7 @@ const program = fileURLToPath(new URL("./chaos-child.ts", import.meta.url));
 /** One for all installations, kept between runs: two cold starts at once take the longest part of a small matrix. */
 const compileCache = join(tmpdir(), "stratiform-test-compile-cache");
 const loadLimitMs = 30_000;
-const orderLimitMs = 20_000;
+const callLimitMs = 20_000;
 
 /** Resolves as soon as the process exists; loading goes on in the background, `go` waits for it. */
 export function startControl(options: ControlOptions): ControlProcess {
@@ -78,7 +85,12 @@ export function startControl(options: ControlOptions): ControlProcess {
       tell(`arm ${point}`);
       await said("armed");
     },
-    order: (request) => orderThrough(address, home, request, () => errors),
+    call: (method, path, body) => callThrough(`${address}${path}`, home, method, body),
+    async order(request) {
+      const { status, body } = await callThrough(`${address}/v1/orders`, home, "POST", request);
+      if (status >= 300) throw new Error(`the order was refused: ${JSON.stringify(body)}; the control plane says ${errors}`);
+      return body as OrderView;
+    },
     async kill() {
       child.kill("SIGKILL");
       return exited;
@@ -111,17 +123,15 @@ class Words {
   }
 }
 
-async function orderThrough(address: string, home: string, request: object, errors: () => string): Promise<OrderView> {
+async function callThrough(url: string, home: string, method: string, body: object | undefined): Promise<Answer> {
   const token = readFileSync(join(home, "admin.token"), "utf8").trim();
-  const response = await fetch(`${address}/v1/orders`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
-    body: JSON.stringify(request),
-    signal: AbortSignal.timeout(orderLimitMs),
+  const response = await fetch(url, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(callLimitMs),
   });
-  const body: unknown = await response.json();
-  if (!response.ok) throw new Error(`the order was refused: ${JSON.stringify(body)}; the control plane says ${errors()}`);
-  return body as OrderView;
+  return { status: response.status, body: await response.json() };
 }
 
 export async function within<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {

@@ -58,7 +58,7 @@ export async function killThroughout(chaos: Throughout): Promise<Verdict> {
 }
 
 /** A process that has loaded and waits, so that the successor of a killed one begins at once. */
-class Spare {
+export class Spare {
   readonly #options: ControlOptions;
   #waiting: ControlProcess;
   constructor(options: ControlOptions) {
