@@ -12,12 +12,14 @@ import time
 
 import psycopg2
 
-READS_MAX = 8
+READS_MAX = 4
 # A commit that waits for a standby occupies its place until it is through: more than these would wait in vain.
 WRITES_MAX = 4
 READ_SECONDS = 6
 WRITE_SECONDS = 8
 RETRY_SECONDS = 0.2
+# While no server takes writes, reads ask any server, and one of them looks again this often.
+LOOK_SECONDS = 2
 
 
 class NotCommitted(Exception):
@@ -35,10 +37,15 @@ class Unreachable(Exception):
 class Database:
     def __init__(self, settings):
         self._settings = settings
+        # With what each was opened for: settings, and whether it leads to the server that takes writes.
         self._idle = queue.LifoQueue()
         self._reads = threading.BoundedSemaphore(READS_MAX)
         self._writes = threading.BoundedSemaphore(WRITES_MAX)
-        self._writable_from = 0.0
+        # One connection is opened at a time each. Opening one costs a database server more than many answers: requests that all open
+        # their own when it is slow for a moment would keep it slow for ever.
+        self._opens = {"read": threading.Lock(), "write": threading.Lock()}
+        self._any = False
+        self._look_at = 0.0
 
     def read(self, work):
         """work(cursor) on the first server that answers, and what that server is. May run more than once."""
@@ -48,44 +55,27 @@ class Database:
         try:
             while True:
                 try:
-                    return self._read_once(work)
+                    return self._read_once(work, deadline)
                 except psycopg2.OperationalError as error:
-                    self._forget()
                     if time.monotonic() > deadline:
                         raise Unreachable(first_line(error)) from error
                     time.sleep(RETRY_SECONDS)
         finally:
             self._reads.release()
 
-    def _read_once(self, work):
-        if time.monotonic() >= self._writable_from:
-            try:
-                return self._on(self._take(), work)
-            except psycopg2.OperationalError:
-                self._forget()
-                # The next reads do not wait for it to come back: they ask any server for a moment.
-                self._writable_from = time.monotonic() + 1
-        connection = self._connect("any")
+    def _read_once(self, work, deadline):
+        lent = self._take("read", deadline)
+        connection = lent[0]
         try:
-            return self._use(connection, work)
-        finally:
-            connection.close()
-
-    def _on(self, connection, work):
-        try:
-            answer = self._use(connection, work)
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                answer = work(cursor)
+                cursor.execute("select pg_is_in_recovery()")
+                server = {"name": connection.info.host, "role": "standby" if cursor.fetchone()[0] else "primary"}
         except BaseException:
-            connection.close()
+            self._end(connection)
             raise
-        self._give(connection)
-        return answer
-
-    def _use(self, connection, work):
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            answer = work(cursor)
-            cursor.execute("select pg_is_in_recovery()")
-            server = {"name": connection.info.host, "role": "standby" if cursor.fetchone()[0] else "primary"}
+        self._give(lent)
         return answer, server
 
     def write(self, work):
@@ -116,18 +106,18 @@ class Database:
         deadline = time.monotonic() + WRITE_SECONDS / 2
         while True:
             try:
-                connection = self._take()
+                lent = self._take("write", deadline)
+                connection = lent[0]
                 try:
                     connection.autocommit = False
                     with connection.cursor() as cursor:
                         answer = work(cursor)
                     break
                 except BaseException:
-                    connection.close()
+                    self._end(connection)
                     raise
             except psycopg2.OperationalError as error:
                 # Nothing is committed without our commit: trying again cannot write twice.
-                self._forget()
                 if time.monotonic() > deadline:
                     raise NotCommitted(first_line(error)) from error
                 time.sleep(RETRY_SECONDS)
@@ -141,36 +131,73 @@ class Database:
             connection.close()
             raise Unknown("the database gave up waiting for its standby")
         connection.autocommit = True
-        self._give(connection)
+        self._give(lent)
         return answer
 
-    def _take(self):
+    def _take(self, purpose, deadline):
+        """A connection with what it was opened for: an idle one, or a new one once nobody else opens one."""
+        opening = self._opens[purpose]
+        while True:
+            looks = purpose == "read" and self._any and time.monotonic() >= self._look_at
+            if not (looks and opening.acquire(blocking=False)):
+                lent = self._take_idle(purpose)
+                if lent is not None:
+                    return lent
+                # While somebody opens one, another may be given back.
+                if not opening.acquire(timeout=0.02):
+                    if time.monotonic() > deadline:
+                        raise psycopg2.OperationalError("no connection to the database became free")
+                    continue
+            try:
+                return self._open(purpose)
+            finally:
+                opening.release()
+
+    def _take_idle(self, purpose):
         settings = self._settings.current()
         while True:
             try:
-                connection, belongs_to = self._idle.get_nowait()
+                lent = self._idle.get_nowait()
             except queue.Empty:
-                return self._connect("read-write")
-            if belongs_to == settings and not connection.closed:
-                return connection
+                return None
+            connection, belongs_to, takes_writes = lent
+            usable = takes_writes or (purpose == "read" and self._any)
+            if usable and belongs_to == settings and not connection.closed:
+                return lent
             connection.close()
 
-    def _give(self, connection):
+    def _give(self, lent):
         if self._idle.qsize() < READS_MAX:
-            self._idle.put((connection, self._settings.current()))
+            self._idle.put(lent)
         else:
-            connection.close()
+            lent[0].close()
 
-    def _forget(self):
-        """Where one connection broke, the others lead to the same server."""
+    def _end(self, connection):
+        if not connection.closed:
+            connection.close()
+            return
+        # It broke: the idle ones lead to the same server.
         while True:
             try:
                 self._idle.get_nowait()[0].close()
             except queue.Empty:
                 return
 
-    def _connect(self, attributes):
+    def _open(self, purpose):
         settings = self._settings.current()
+        if purpose == "write" or not self._any or time.monotonic() >= self._look_at:
+            try:
+                lent = self._connect(settings, "read-write"), settings, True
+                self._any = False
+                return lent
+            except psycopg2.OperationalError:
+                if purpose == "write":
+                    raise
+                self._any = True
+                self._look_at = time.monotonic() + LOOK_SECONDS
+        return self._connect(settings, "any"), settings, False
+
+    def _connect(self, settings, attributes):
         # A machine that was cut off sends nothing, not even a refusal: without these limits a request would wait for minutes.
         return psycopg2.connect(
             host=",".join(settings["servers"]),
