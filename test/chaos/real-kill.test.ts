@@ -7,8 +7,8 @@ import { faultPoints } from "#engine/fault.ts";
 import type { PlanView } from "#domain/plan.ts";
 import { killThroughout, type Throughout, type Verdict } from "../support/chaos-throughout.ts";
 import { type RealInstallation, startRealInstallation } from "../support/real-installation.ts";
-import { seenAtSite, siteProblems } from "../support/seen-at-site.ts";
-import { type Expected, worldProblems } from "../support/world-verdict.ts";
+import { realProblems } from "../support/real-verdict.ts";
+import type { Expected } from "../support/world-verdict.ts";
 
 let installation: RealInstallation;
 beforeAll(async () => {
@@ -18,23 +18,7 @@ afterAll(() => installation?.close());
 
 const limitMs = 600_000;
 
-async function judge(expected: Readonly<Record<string, Expected>>): Promise<string[]> {
-  const { sql, site } = installation;
-  const problems = [...(await worldProblems(sql, await seenAtSite(site), expected)), ...(await siteProblems(sql, site))];
-  for (const [name, is] of Object.entries(expected)) if (is === "running") problems.push(...(await pageProblems(name)));
-  return problems;
-}
-
-/** The page that only configured machines serve: through the exposure, the container, and by name with the token to the VM. */
-async function pageProblems(vapp: string): Promise<string[]> {
-  const [exposure] = await installation.sql<{ address: string; port: number }>(
-    `select x.address, x.port from exposure x join vapp v on v.id = x.vapp_id where v.name = $1 and x.released_at is null`,
-    [vapp],
-  );
-  const response = await fetch(`http://${exposure?.address}:${exposure?.port}/`, { signal: AbortSignal.timeout(10_000) });
-  const text = await response.text();
-  return response.ok && text.includes("node-0") ? [] : [`the page of ${vapp} is ${response.status}: ${text.slice(0, 200)}`];
-}
+const judge = (expected: Readonly<Record<string, Expected>>) => realProblems(installation, expected);
 
 function chaos(
   points: readonly string[],

@@ -7,11 +7,10 @@
  * `STRATIFORM_CHAOS_SEED=n` repeats what it printed.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { PlanView } from "#domain/plan.ts";
-import { faultPoints } from "#engine/fault.ts";
 import { chaosCases, processOf, type ChaosCase } from "../support/chaos-cases.ts";
 import { processes } from "../support/chaos-processes.ts";
 import { untilHealed } from "../support/chaos-matrix.ts";
+import { pointsOf } from "../support/chaos-points.ts";
 import type { ControlProcess } from "../support/chaos-process.ts";
 import { chaosSeed, sampleOf } from "../support/chaos-sample.ts";
 import { killThroughout } from "../support/chaos-throughout.ts";
@@ -49,12 +48,6 @@ async function run(installation: Installation, control: ControlProcess, request:
 async function prepare(installation: Installation, control: ControlProcess, name: string, { parameters, first }: ChaosCase): Promise<void> {
   await run(installation, control, { action: "deploy", input: { offering: "solo", name, parameters: parameters ?? {} } });
   for (const [action, input] of first ?? []) await run(installation, control, { action, vapp: name, input });
-}
-
-/** In the order in which a run passes them, as far as there is one. */
-function pointsOf(plan: PlanView, phase: "do" | "undo"): string[] {
-  const steps = faultPoints(phase === "undo" ? plan.steps.toReversed() : plan.steps).filter((point) => point.startsWith(`${phase}:`));
-  return [...(phase === "do" ? ["run:enqueued", "run:begun"] : []), ...steps, "run:finishing", "run:finished"];
 }
 
 interface Matrix {

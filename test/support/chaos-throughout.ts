@@ -11,7 +11,9 @@ import type { Expected } from "./world-verdict.ts";
 export interface Throughout {
   /** In the order in which a run passes them; asked for once, when the first vApp is in the state before. */
   points(name: string): Promise<readonly string[]>;
+  /** Each run takes a vApp of its own, named by this and the number of the run; or all take one. */
   readonly prefix: string;
+  readonly vapp?: string;
   readonly control: ControlOptions;
   readonly sql: Sql;
   /** Runs at most: more means that points are not reached at all. */
@@ -49,7 +51,7 @@ export async function killThroughout(chaos: Throughout): Promise<Verdict> {
   const points: string[] = [];
   let runs = 0;
   while ((runs === 0 || hits.length < points.length) && runs < chaos.runs) {
-    const name = `${chaos.prefix}${runs}`;
+    const name = chaos.vapp ?? `${chaos.prefix}${runs}`;
     runs += 1;
     problems.push(...(await oneRun(chaos, name, points, hits)));
     problems.push(...(await chaos.judge({ [name]: chaos.expected })).map((problem) => `${name}: ${problem}`));

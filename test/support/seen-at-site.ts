@@ -151,10 +151,13 @@ export async function siteProblems(sql: Sql, site: TestSite): Promise<string[]> 
   const gone = await living(`select external_name as name from segment where released_at is not null`);
   problems.push(...gone.filter((name) => rules.includes(name)).map((name) => `packet rules still name segment ${name}`));
   const machines = await living(`select external_name as name from machine where released_at is not null`);
+  // A machine that comes after a removed one may have its name; what belongs to it names its row too.
+  const objects = await living(`select id::text as name from machine where released_at is null`);
   const { path } = site.libvirtConfig.pool;
   const files = existsSync(path) ? readdirSync(path) : [];
   problems.push(
     ...files
+      .filter((file) => !objects.some((id) => file.includes(id)))
       .filter((file) => machines.some((name) => file.startsWith(`${name}.`) || file.startsWith(`${name}-`) || file.includes(`-${name}-`)))
       .map((file) => `${file} belongs to a machine that is gone`),
   );
