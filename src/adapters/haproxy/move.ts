@@ -58,10 +58,11 @@ export function moveCommands(move: Exclude<Move, { kind: "done" | "wait" }>, pat
   switch (move.kind) {
     case "add": {
       const host = move.address.includes(":") ? `[${move.address}]` : move.address;
-      return [`add server ${path} ${host}:${move.port} ${checkSettings}`];
+      // Enabled in one go: one question less until it takes requests.
+      return [`add server ${path} ${host}:${move.port} ${checkSettings}`, ...enable(path)];
     }
     case "enable":
-      return [`set server ${path} weight 0`, `enable health ${path}`, `set server ${path} state ready`];
+      return enable(path);
     case "weigh":
       return [`set server ${path} weight 100%`];
     case "undrain":
@@ -71,4 +72,8 @@ export function moveCommands(move: Exclude<Move, { kind: "done" | "wait" }>, pat
     case "takeOut":
       return [`set server ${path} state drain`, `set server ${path} state maint`, `del server ${path}`];
   }
+}
+
+function enable(path: string): string[] {
+  return [`set server ${path} weight 0`, `enable health ${path}`, `set server ${path} state ready`];
 }

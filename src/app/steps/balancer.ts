@@ -28,7 +28,7 @@ const attemptPatienceMs = 20_000;
 const joinPatienceMs = 120_000;
 /** The longest request a member is waited for. */
 const drainPatienceMs = 180_000;
-const pollMs = 200;
+const pollMs = 100;
 
 const nothing: StepResult & { readonly output: Json } = { output: null, changes: [] };
 
