@@ -39,11 +39,11 @@ interface Phase {
 }
 
 const firstTimeUser: readonly Phase[] = [
-  { name: "demo", command: "npm run -s demo -- --offering tiny --json" },
-  { name: "demo again", command: "npm run -s demo -- --offering tiny --json" },
+  { name: "demo", command: "npm run -s demo -- --json" },
+  { name: "demo again", command: "npm run -s demo -- --json" },
   { name: "purge", command: "npm run -s demo -- --purge && test ! -e /var/lib/stratiform" },
   { name: "nothing left", command: "npm run -s nothing-left" },
-  { name: "test", command: "npm test -- tidy unit api sagas" },
+  { name: "test", command: "npm test -- tidy unit sim" },
 ];
 
 /** Undone in reverse order, whatever happened; one failing does not keep the others from running. */
