@@ -41,6 +41,7 @@ interface Phase {
 const firstTimeUser: readonly Phase[] = [
   { name: "demo", command: "npm run -s demo -- --json" },
   { name: "demo again", command: "npm run -s demo -- --json" },
+  { name: "down, and the demo with cached images", command: "npm run -s demo -- --down && npm run -s demo -- --json" },
   { name: "purge", command: "npm run -s demo -- --purge && test ! -e /var/lib/stratiform" },
   { name: "nothing left", command: "npm run -s nothing-left" },
   { name: "test", command: "npm test -- tidy unit sim" },
