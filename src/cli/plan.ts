@@ -4,7 +4,7 @@ import { ask, type Schemas } from "#sdk/client.ts";
 import { collectPair, jsonValue, withSession } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
-import { amount, plural, table } from "#cli/text.ts";
+import { amount, plural, rate, table } from "#cli/text.ts";
 
 export type Plan = Schemas["Plan"];
 export type PlanRequest = Schemas["PlanRequest"];
@@ -94,7 +94,7 @@ export function planText(plan: Plan): string {
   const quota = plan.quota.filter(({ before, after }) => before !== after);
   parts.push(
     [
-      `cost      ${change(cost.perMonthBefore, cost.perMonthAfter)} ${cost.currency} a month (${change(cost.perHourBefore, cost.perHourAfter)} an hour)`,
+      `cost      ${change(cost.perMonthBefore, cost.perMonthAfter)} ${cost.currency} a month (${change(rate(cost.perHourBefore), rate(cost.perHourAfter))} an hour)`,
       ...(quota.length === 0
         ? []
         : [`quota     ${quota.map((one) => `${one.dimension} ${one.before} -> ${one.after} of ${one.quota}`).join(", ")}`]),

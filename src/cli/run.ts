@@ -1,11 +1,11 @@
 /** Runs: shown once, or followed step by step until they end. */
 import type { Command } from "commander";
 import { ask, ProblemError, type Schemas, UnreachableError } from "#sdk/client.ts";
-import { withSession } from "#cli/command.ts";
+import { allPages, wholeNumber, withSession } from "#cli/command.ts";
 import { CliError, exitCodes } from "#cli/exit.ts";
 import { showProgress } from "#cli/progress.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
-import { duration, table } from "#cli/text.ts";
+import { age, duration, table } from "#cli/text.ts";
 
 export type Run = Schemas["Run"];
 
@@ -14,8 +14,25 @@ const pollMs = 200;
 const outagePatienceMs = 120_000;
 const endStates: readonly string[] = ["succeeded", "compensated", "failed"];
 
+const listedRuns = 20;
+
 export function registerRun(program: Command): void {
   const run = program.command("run").description("executions of plans");
+  run
+    .command("ls")
+    .description("list runs, newest first")
+    .option("--vapp <vapp>", "only of this vApp")
+    .option("--limit <n>", "how many", wholeNumber, listedRuns)
+    .action(
+      withSession(async (session, options: { vapp?: string; limit: number }) => {
+        const orders = await allPages(options.limit, (after, limit) => {
+          const from = after === undefined ? {} : { after };
+          const of = options.vapp === undefined ? {} : { vapp: options.vapp };
+          return ask(session.client.GET("/v1/orders", { params: { query: { limit, ...from, ...of } } }));
+        });
+        session.show(orders, () => listText(orders, Date.now()));
+      }),
+    );
   run
     .command("show <run>")
     .description("show a run with the state of every step")
@@ -37,6 +54,17 @@ export function registerRun(program: Command): void {
       }),
     );
   registerDecide(run);
+}
+
+function listText(orders: readonly Schemas["Order"][], now: number): string {
+  if (orders.length === 0) return "nothing was ordered yet";
+  return table(orders, [
+    { title: "RUN", of: ({ run }) => run },
+    { title: "STATE", of: (order) => state(order.state) },
+    { title: "ORDERED", of: ({ createdAt }) => age(createdAt, now) },
+    { title: "BY", of: ({ principal }) => principal },
+    { title: "WHAT", of: ({ summary }) => summary },
+  ]);
 }
 
 interface Decide {

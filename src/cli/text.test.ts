@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import { expect, test } from "vitest";
-import { age, amount, bytes, duration, plural, size, table } from "#cli/text.ts";
+import { age, amount, bytes, duration, plural, rate, size, table } from "#cli/text.ts";
 
 test("columns are as wide as what is seen in them, colours apart", () => {
   const red = styleText("red", "failed", { validateStream: false });
@@ -31,4 +31,8 @@ test("figures say what matters", () => {
   expect([bytes(512), bytes(1_048_576), bytes(1_610_612_736)]).toEqual(["512 B", "1.0 MiB", "1.5 GiB"]);
   expect([size(128), size(2_048), plural(1, "step"), plural(2, "step")]).toEqual(["128 MiB", "2 GiB", "1 step", "2 steps"]);
   expect([age(null, 0), age("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:30Z"))]).toEqual(["never", "30 s ago"]);
+});
+
+test("a price for an hour has as many digits as people read", () => {
+  expect([rate("0.04384326171875"), rate("0.002"), rate("3.0000000001"), rate("12")]).toEqual(["0.043843", "0.002", "3", "12"]);
 });

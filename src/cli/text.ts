@@ -51,6 +51,13 @@ export function amount(decimal: string): string {
   return decimal.includes(".") ? decimal.replace(/\.?0+$/, "") : decimal;
 }
 
+const rateDigits = 6;
+
+/** A price for an hour, for people: `0.04384326171875` is `0.043843`. Data and bills have every digit. */
+export function rate(decimal: string): string {
+  return amount(Number(decimal).toFixed(rateDigits));
+}
+
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

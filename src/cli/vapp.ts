@@ -7,7 +7,7 @@ import { registerDayTwo } from "#cli/day-two.ts";
 import { showLayers } from "#cli/layers.ts";
 import { faint, type Session, state, strong } from "#cli/session.ts";
 import { registerSsh } from "#cli/ssh.ts";
-import { age, amount, size, table } from "#cli/text.ts";
+import { age, rate, size, table } from "#cli/text.ts";
 
 type Vapp = Schemas["Vapp"];
 type Machine = Schemas["Machine"];
@@ -95,7 +95,7 @@ function listText(vapps: readonly Schemas["VappSummary"][], now: number): string
     { title: "OFFERING", of: ({ offering }) => offering },
     { title: "SITE", of: ({ site }) => site },
     { title: "PROJECT", of: ({ project }) => project },
-    { title: "COST/HOUR", of: ({ costPerHour, currency }) => `${amount(costPerHour)} ${currency}` },
+    { title: "COST/HOUR", of: ({ costPerHour, currency }) => `${rate(costPerHour)} ${currency}` },
     { title: "SINCE", of: ({ createdAt }) => age(createdAt, now) },
   ]);
 }
@@ -105,7 +105,7 @@ export function vappText(vapp: Vapp, now: number): string {
   const lines = [
     `${strong(vapp.name)}  ${state(vapp.state)}${vapp.desired === "running" ? "" : ` (wanted: ${vapp.desired})`}  ${faint(vapp.id)}`,
     facts.join(", "),
-    `cost ${amount(vapp.costPerHour)} ${vapp.currency} an hour`,
+    `cost ${rate(vapp.costPerHour)} ${vapp.currency} an hour`,
     ...(vapp.deleteAt === null ? [] : [`deleted; purged at ${vapp.deleteAt}. Bring it back: strat vapp restore ${vapp.name}`]),
     ...(vapp.snapshots.length === 0 ? [] : [`snapshots ${vapp.snapshots.map(({ name }) => name).join(", ")}`]),
     ...(vapp.run === null ? [] : [`changing now: strat run show ${vapp.run} --wait`]),

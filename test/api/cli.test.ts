@@ -58,6 +58,8 @@ test("a plan is shown and can be ordered by its hash; --no-wait returns at once 
   const run = await strat(["run", "show", order.run, "--wait"]);
   expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining("succeeded") });
   expect(run.stderr).toMatch(/\[1\/\d+\]/);
+  expect((await strat(["run", "ls", "--vapp", "later"])).stdout).toMatch(new RegExp(`^${order.run}  succeeded .* Deploy later: `, "m"));
+  expect(JSON.parse((await strat(["run", "ls", "--limit", "1", "--json"])).stdout)).toMatchObject([{ run: order.run }]);
 });
 
 test.each([

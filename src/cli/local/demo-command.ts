@@ -2,6 +2,7 @@
 import { Option, type Command } from "commander";
 import { wholeNumber } from "#cli/command.ts";
 import type { DemoLeft, DemoOptions, DemoResult } from "#cli/local/demo.ts";
+import { rate } from "#cli/text.ts";
 import { homeFolder } from "#cli/session.ts";
 
 interface DemoCommandOptions {
@@ -62,7 +63,11 @@ function removeCommand({ home, site }: DemoCommandOptions, how: "--down" | "--pu
   return [`npm run demo -- ${how}`, ...own].join(" ");
 }
 
-const answerCharsMax = 160;
+const answerCharsMax = 200;
+
+function shortened(text: string): string {
+  return text.length <= answerCharsMax ? text : `${text.slice(0, answerCharsMax)} ...`;
+}
 
 function upText(result: DemoResult, look: string): string {
   const machines = result.machines.map(
@@ -72,11 +77,9 @@ function upText(result: DemoResult, look: string): string {
   return [
     "",
     `Open        ${result.url}`,
-    ...result.answers.map(
-      (answer, index) => `${index === 0 ? "It answers" : "and"}`.padEnd(12) + (answer.split("\n")[0] ?? "").slice(0, answerCharsMax),
-    ),
+    ...result.answers.map((answer, index) => `${index === 0 ? "It answers" : "and"}`.padEnd(12) + shortened(answer.split("\n")[0] ?? "")),
     "",
-    `vApp ${result.vapp}, ${result.costPerHour} an hour, made by ${result.steps} steps (strat plan show ${result.plan}):`,
+    `vApp ${result.vapp}, ${rate(result.costPerHour)} ${result.currency} an hour, made by ${result.steps} steps (strat plan show ${result.plan}):`,
     ...machines,
     "",
     `Console       ${result.console.url}      (token in ${result.console.tokenFile})`,

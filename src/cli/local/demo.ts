@@ -41,6 +41,7 @@ export interface DemoResult {
   readonly plan: string;
   readonly machines: readonly { name: string; kind: string; endpoint: string; reason: string; address: string }[];
   readonly costPerHour: string;
+  readonly currency: string;
   readonly phases: readonly { name: string; seconds: number }[];
   /** The command that takes it away again. */
   readonly remove: string;
@@ -96,7 +97,8 @@ export async function demoUp(options: DemoOptions): Promise<DemoResult> {
       reason,
       address: addresses[0]?.address ?? "",
     })),
-    costPerHour: `${vapp.costPerHour} ${vapp.currency}`,
+    costPerHour: vapp.costPerHour,
+    currency: vapp.currency,
     phases: phases.done,
     remove: options.remove,
     steps: run?.steps.length ?? 0,
