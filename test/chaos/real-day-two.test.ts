@@ -30,14 +30,23 @@ beforeAll(async () => {
 });
 afterAll(() => installation?.close());
 
-/** Offering `tiny`, and its container has a data volume. */
+interface Tiny {
+  readonly parameters: object;
+  readonly vapp: { readonly tiers: { readonly edge: { readonly config: object } } };
+}
+
+/** Offering `tiny`, and its container has a data volume, and is told a parameter that may change. */
 function tinyWithVolume(): object {
-  const tiny = parse(readFileSync(new URL("../../offerings/tiny.yaml", import.meta.url), "utf8")) as {
-    vapp: { tiers: { edge: object } };
+  const tiny = parse(readFileSync(new URL("../../offerings/tiny.yaml", import.meta.url), "utf8")) as Tiny;
+  const { storage: _, ...vappOfTiny } = { storage: undefined, ...tiny.vapp };
+  const { edge } = tiny.vapp.tiers;
+  const ours = { ...edge, volumes: { data: "64 MiB" }, config: { ...edge.config, turn: "${turn}" } };
+  return {
+    ...tiny,
+    offering: "tiny-volume",
+    parameters: { ...tiny.parameters, turn: { type: "integer", minimum: 0, maximum: 9, default: 0 } },
+    vapp: { ...vappOfTiny, tiers: { ...tiny.vapp.tiers, edge: ours } },
   };
-  const { storage: _, ...rest } = { storage: undefined, ...tiny.vapp };
-  const tiers = { ...tiny.vapp.tiers, edge: { ...tiny.vapp.tiers.edge, volumes: { data: "64 MiB" } } };
-  return { ...tiny, offering: "tiny-volume", vapp: { ...rest, tiers } };
 }
 
 type Order = readonly [action: string, input: PlanRequest["input"]];
@@ -99,6 +108,7 @@ const changes: readonly Change[] = [
   { name: "resize", order: resizeTo("tiny"), back: resizeTo("nano") },
   { name: "resize undone", order: resizeTo("nano"), isUndone: true },
   { name: "volume-grow", order: ["volume-grow", { tier: "edge", volume: "data", size: "128 MiB" }] },
+  { name: "reconfigure", order: ["reconfigure", { parameters: { turn: 1 } }], back: ["reconfigure", { parameters: { turn: 0 } }] },
   { name: "scale undone", order: scaleTo(2), isUndone: true },
   { name: "scale", order: scaleTo(2), back: scaleTo(1) },
   { name: "scale down", order: scaleTo(1), back: scaleTo(2) },

@@ -3,7 +3,7 @@
  * the failover example before and after its fence, on the simulated site. Two sites side by side: one core starts control planes while the
  * other carries out steps.
  *
- * All of it is a quarter of an hour: `STRATIFORM_CHAOS=all`. The gate takes every point of three cases, and of all others points by lot;
+ * All of it is ten minutes: `STRATIFORM_CHAOS=all`. The gate takes every point of three cases, and of all others points by lot;
  * `STRATIFORM_CHAOS_SEED=n` repeats what it printed.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";

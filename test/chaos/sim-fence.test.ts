@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { formatId, parseId } from "#domain/id.ts";
 import type { RunView } from "#domain/order.ts";
-import { stepFault, stepFaults } from "#engine/fault.ts";
+import { stepFault, stepFaults, waitFaults } from "#engine/fault.ts";
 import { untilEnded, untilHealed } from "../support/chaos-matrix.ts";
 import { within, type ControlOptions, type ControlProcess } from "../support/chaos-process.ts";
 import { processes } from "../support/chaos-processes.ts";
@@ -178,7 +178,7 @@ test(
   "killed anywhere while it fences and waits: it still waits, and goes on when the endpoint answers",
   { timeout: testLimitMs },
   async () => {
-    const points = ["run:enqueued", "run:begun", ...pointsOf(fence), "run:suspending", "run:suspended"];
+    const points = ["run:enqueued", "run:begun", ...pointsOf(fence), ...waitFaults.map((at) => `run:${at}`)];
     const failover = await begin("patient", points[0]!);
     for (const [index, point] of points.entries()) {
       if (index > 0) await succeed(point);

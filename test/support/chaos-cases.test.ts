@@ -12,6 +12,13 @@ test("control planes are killed during every process", () => {
   expect(ownMatrices.filter((name) => !own.includes(`action: "${name}"`))).toEqual([]);
 });
 
+test("on a real site too", () => {
+  const real = ["real-kill", "real-day-two"]
+    .map((name) => readFileSync(new URL(`../chaos/${name}.test.ts`, import.meta.url), "utf8"))
+    .join("");
+  expect(names.filter((name) => !real.includes(`["${name}", `) && !real.includes(`action: "${name}"`))).toEqual([]);
+});
+
 test("every process that undoes itself is killed while it does", () => {
   const undoing = new Set(Object.entries(chaosCases).flatMap(([name, one]) => (one.undone === undefined ? [] : [processOf(name)])));
   const wanted = builtInProcesses.filter(({ name, onFailure }) => onFailure === "compensate" && !ownMatrices.includes(name));
