@@ -91,7 +91,7 @@ function registerExec(vapp: Command): void {
 function listText(vapps: readonly Schemas["VappSummary"][], now: number): string {
   return table(vapps, [
     { title: "NAME", of: ({ name }) => name },
-    { title: "STATE", of: (vapp) => state(vapp.state) },
+    { title: "STATE", of: (vapp) => `${state(vapp.state)}${vapp.deleteAt === null ? "" : ", deleted"}` },
     { title: "OFFERING", of: ({ offering }) => offering },
     { title: "SITE", of: ({ site }) => site },
     { title: "PROJECT", of: ({ project }) => project },

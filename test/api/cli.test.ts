@@ -46,6 +46,7 @@ test("order, show, exec, bill, delete: the way of a vApp", async () => {
   const deleted = await strat(["vapp", "delete", "hello", "--yes", "--json"]);
   expect(JSON.parse(deleted.stdout)).toMatchObject({ state: "succeeded", action: "delete" });
   expect(deleted.stderr).toBe("");
+  expect((await strat(["vapp", "ls"])).stdout).toMatch(/^hello +stopped, deleted /m);
   expect((await strat(["audit", "--json"])).stdout).toContain("process.run");
 });
 
