@@ -54,13 +54,13 @@ export async function libvirtdEnsure(agent: AgentContext, holder: ProcessIdentit
   await waitUntil(agent, "libvirtd", log, async () => await socketAnswers(layout.libvirtSocket));
 }
 
-/** Starts LXD when it does not run, waits until it is ready, and makes the storage pool. Returns the pool's driver. */
 /**
  * The site's folder as its own namespace sees it. Containers run as unprivileged ids that must be able to walk down to their root file
  * system, which they cannot where the home lies below a folder such as /root.
  */
 const lxdFolderInside = "/run/site/lxd";
 
+/** Starts LXD when it does not run, waits until it is ready, and makes the storage pool. Returns the pool's driver. */
 export async function lxdEnsure(agent: AgentContext, holder: ProcessIdentity): Promise<string> {
   const { layout } = agent;
   const pidFile = join(layout.folder, "lxd.site-pid");
@@ -85,7 +85,8 @@ export async function daemonsStop(agent: AgentContext, holder: ProcessIdentity):
   }).catch((error: unknown) => agent.log.warn({ error }, "lxd did not shut down and will be killed"));
   const pid = await readPid(join(layout.libvirtFolder, "libvirtd.site-pid"));
   if (pid === null) return;
-  await exec("nsenter", insideArguments(holder, ["kill", String(pid)]), { okCodes: [0, 1] });
+  // The shell's own: a bare Debian has no program of that name.
+  await exec("nsenter", insideArguments(holder, ["sh", "-c", `kill ${pid}`]), { okCodes: [0, 1] });
   const until = clock.now() + 5_000;
   while (clock.now() < until && (await processIdentify(pid, procFolder(holder))) !== null) await clock.sleep(20);
 }
