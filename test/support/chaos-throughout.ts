@@ -185,7 +185,12 @@ async function diedBeforeEnd(
     await new Promise((resolve) => setTimeout(resolve, point === "run:finished" ? lastDeathMs : 300));
     return isOver;
   })();
-  return within(Promise.race([died, watched]), chaos.patienceMs, `the process to die or ${name} to end; it says ${control.stderr()}`);
+  try {
+    return await within(Promise.race([died, watched]), chaos.patienceMs, `the process to die at ${point} or ${name} to end`);
+  } catch (error) {
+    isOver = true;
+    throw new Error(`it says ${control.stderr()}; ${JSON.stringify(await stuck(chaos.sql))}`, { cause: error });
+  }
 }
 
 async function isDead(control: ControlProcess): Promise<boolean> {
